@@ -250,6 +250,9 @@ fn hostile_inputs_never_pass_limits_moves_or_permission() {
         let mut t = 0;
         let mut moves: Vec<(u64, f64)> = Vec::new();
         for _ in 0..50_000 {
+            if rng.one_in(60) {
+                guard.restore();
+            }
             t += if rng.one_in(50) { rng.next() % 5_000 } else { 1 };
             let (low, high) = (80.0 + (rng.next() % 80) as f64, 140.0 + (rng.next() % 100) as f64);
             let operator = match rng.next() % 12 {
