@@ -3,10 +3,15 @@
 //! `main` only parses and dispatches; everything it calls is here, so that tests reach it. See docs/ARCHITECTURE.md, "Two
 //! processes, few threads".
 
+pub mod application;
 pub mod cli;
 pub mod clock;
+pub mod engines;
+pub mod keeper;
 pub mod logging;
+pub mod publication;
 pub mod realtime;
 pub mod service;
 pub mod signals;
 pub mod timing;
+pub mod words;

@@ -1,0 +1,308 @@
+//! One running application: threads, links, scan, record keeper and service process, wired from a configuration.
+//!
+//! Data flows one way: links -> images -> scan -> images -> links; records -> keeper -> service. Commands come back over one bounded queue.
+//! Dropping or stopping it ends everything in order: scan first (the heartbeat stops), then links, then the service.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use crossbeam::channel::{Receiver, bounded};
+use crossbeam::queue::ArrayQueue;
+use flyball_config::{Config, Protocol, Secret, UserIdentity};
+use flyball_core::bounds::COMMANDS_PER_SCAN;
+use flyball_core::command::Command;
+use flyball_core::controller::Controller;
+use flyball_core::exchange::exchange;
+use flyball_core::executive::Executive;
+use flyball_core::field::Field;
+use flyball_core::link::{LinkPlan, LinkSeat, link_pair};
+use flyball_core::ports::Clock;
+use flyball_core::record::ScanRecord;
+
+use crate::clock::SystemClock;
+use crate::engines::{self, LoadedEngines};
+use crate::keeper::{Keeper, Observer};
+use crate::publication::{Facts, Publisher};
+use crate::realtime::{self, Granted};
+use crate::service::channel::{Hello, ServerSettings, ServerUser};
+use crate::service::supervisor::{self, ServiceStatus, Supervisor};
+
+/// Records between the scan and their keeper: enough for the keeper to be away for this many scans.
+const RECORDS: usize = 64;
+
+/// How an application is run.
+pub struct Options {
+    /// Never write anything.
+    pub read_only: bool,
+    /// Process seconds per real second; 1 beside a plant.
+    pub time_scale: u32,
+    /// Shown each record, in the keeper's thread.
+    pub observer: Option<Observer>,
+    /// Accept any server certificate (demonstrations on loopback only).
+    pub trust_servers: bool,
+}
+
+/// Why it could not start: one sentence that says what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StartError(pub String);
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A running application.
+pub struct Application {
+    stop: Arc<AtomicBool>,
+    scan: Option<JoinHandle<()>>,
+    links: Vec<JoinHandle<()>>,
+    keeper: Option<JoinHandle<()>>,
+    supervisor: Option<Arc<Supervisor>>,
+    commands: Arc<ArrayQueue<Command>>,
+    granted: Granted,
+}
+
+impl Application {
+    /// Starts everything. Returns when the scan runs; links connect in their own time.
+    ///
+    /// # Errors
+    /// A model that is refused, a secret that is missing, or an operating system that gives no threads.
+    pub fn start(config: &Config, options: Options) -> Result<Self, StartError> {
+        let clock = Arc::new(SystemClock::start(options.time_scale));
+        let loaded = engines::load(config, &*clock)?;
+        let server = config.server.as_ref().map(resolve_server).transpose()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let commands = Arc::new(ArrayQueue::new(COMMANDS_PER_SCAN * 4));
+
+        let (seats, doors) = links(config, &clock, &stop, &options);
+        let mut link_threads = Vec::new();
+        for (seat, bell) in seats {
+            link_threads.push(spawn_link(config, seat, bell, &options)?);
+        }
+
+        let facts = facts(config, &loaded);
+        let (directory, publisher) = Publisher::new(config, clock.utc(), facts);
+        let supervisor = match server {
+            Some(server) => {
+                let options = supervisor::Options::new(Hello { directory, server });
+                let started = options.and_then(Supervisor::start);
+                Some(Arc::new(started.map_err(|e| StartError(format!("the service process cannot be started: {e}")))?))
+            }
+            None => None,
+        };
+
+        let (ring, wake) = bounded::<()>(1);
+        let bell = Arc::new(move || {
+            // Full means that the keeper has been told already.
+            let _ = ring.try_send(());
+        });
+        let (records, taker) = exchange(RECORDS, || ScanRecord::new(config), bell);
+        let controller = Controller::new(config, loaded.engines, options.read_only);
+        let field = Field::new(doors, Arc::clone(&commands));
+        let (granted_in, granted) = bounded(1);
+        let scan = spawn_scan(config, controller, field, clock.clone(), records, granted_in, &stop)?;
+        let granted: Granted = granted.recv().map_err(|_| StartError("the scan thread ended at once".into()))?;
+        report_grant(&granted);
+
+        let keeper = Keeper {
+            config: config.clone(),
+            publisher,
+            supervisor: supervisor.clone(),
+            commands: Arc::clone(&commands),
+            observer: options.observer,
+            scale: options.time_scale,
+            scheduling: granted.policy.clone(),
+            read_only: options.read_only,
+            utc: clock.utc(),
+        };
+        let keeper = spawn("keeper", move || keeper.run(taker, &wake))?;
+        Ok(Self { stop, scan: Some(scan), links: link_threads, keeper: Some(keeper), supervisor, commands, granted })
+    }
+
+    /// Scheduling that the scan thread got.
+    #[must_use]
+    pub fn granted(&self) -> &Granted {
+        &self.granted
+    }
+
+    /// State of the service process; None when the configuration has no server.
+    #[must_use]
+    pub fn service(&self) -> Option<ServiceStatus> {
+        self.supervisor.as_ref().map(|s| s.status())
+    }
+
+    /// Queues a command as if it had come from outside; false when the queue is full.
+    #[must_use]
+    pub fn command(&self, command: Command) -> bool {
+        self.commands.push(command).is_ok()
+    }
+
+    /// True while the scan thread lives.
+    #[must_use]
+    pub fn running(&self) -> bool {
+        self.scan.as_ref().is_some_and(|s| !s.is_finished())
+    }
+
+    /// Ends in order: scan (heartbeat stops), links (sessions closed), keeper (last state said), service.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let threads = self.scan.take().into_iter().chain(self.links.drain(..)).chain(self.keeper.take());
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a thread had panicked");
+            }
+        }
+        self.supervisor = None;
+    }
+}
+
+impl Drop for Application {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// One link thread's seat and the bell that wakes it.
+type SeatAndBell = (LinkSeat, Arc<tokio::sync::Notify>);
+
+fn links(
+    config: &Config,
+    clock: &Arc<SystemClock>,
+    stop: &Arc<AtomicBool>,
+    options: &Options,
+) -> (Vec<SeatAndBell>, Vec<flyball_core::link::LinkDoor>) {
+    let mut seats = Vec::new();
+    let mut doors = Vec::new();
+    for plan in LinkPlan::all(config) {
+        let (bell, ring) = match plan.connection.protocol {
+            Protocol::OpcUa(_) => flyball_opcua::doorbell(),
+            Protocol::Modbus(_) => flyball_modbus::doorbell(),
+        };
+        let shared: Arc<dyn Clock> = clock.clone();
+        let (seat, door) = link_pair(plan, ring, Arc::clone(stop), shared, clock.utc(), options.time_scale);
+        seats.push((seat, bell));
+        doors.push(door);
+    }
+    (seats, doors)
+}
+
+fn spawn_link(
+    config: &Config,
+    seat: LinkSeat,
+    bell: Arc<tokio::sync::Notify>,
+    options: &Options,
+) -> Result<JoinHandle<()>, StartError> {
+    let name = seat.plan.connection.name.clone();
+    match &seat.plan.connection.protocol {
+        Protocol::Modbus(_) => spawn(&name, move || flyball_modbus::run(seat, bell)),
+        Protocol::OpcUa(settings) => {
+            let password = match &settings.user {
+                UserIdentity::Anonymous => None,
+                UserIdentity::Password { password, .. } => Some(resolve(password, &format!("connection {name}"))?),
+            };
+            let identity = flyball_opcua::ClientIdentity {
+                application: format!("flyball {}", config.app.name),
+                application_uri: instance_uri(config),
+                password,
+                trust_server: options.trust_servers,
+            };
+            spawn(&name, move || flyball_opcua::run(seat, bell, identity))
+        }
+    }
+}
+
+fn spawn_scan(
+    config: &Config,
+    controller: Controller,
+    field: Field,
+    clock: Arc<SystemClock>,
+    records: flyball_core::exchange::Giver<ScanRecord>,
+    granted: crossbeam::channel::Sender<Granted>,
+    stop: &Arc<AtomicBool>,
+) -> Result<JoinHandle<()>, StartError> {
+    abort_when_the_scan_panics();
+    let (config, stop) = (config.clone(), Arc::clone(stop));
+    spawn(SCAN_THREAD, move || {
+        let got = realtime::apply(&config.timing.cpu);
+        // Nobody waiting for the answer means that start was given up.
+        let _ = granted.send(got);
+        Executive::new(&config, controller, field, clock, records).run(&stop);
+    })
+}
+
+/// Name of the scan thread, by which the panic hook knows it.
+const SCAN_THREAD: &str = "scan";
+
+/// A panic of the scan thread is a bug beside a PLC: the process aborts, the heartbeat stops, the PLC sheds. Other threads unwind.
+fn abort_when_the_scan_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        before(info);
+        if std::thread::current().name() == Some(SCAN_THREAD) {
+            std::process::abort();
+        }
+    }));
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|e| StartError(format!("the operating system gives no thread for {name}: {e}; raise the limit of processes")))
+}
+
+fn report_grant(granted: &Granted) {
+    tracing::info!("scan thread: {}", granted.policy);
+    for refusal in &granted.refusals {
+        tracing::warn!("{refusal}");
+    }
+}
+
+fn resolve(secret: &Secret, of: &str) -> Result<String, StartError> {
+    secret.resolve().map_err(|e| StartError(format!("{of}: {e}")))
+}
+
+fn resolve_server(server: &flyball_config::Server) -> Result<ServerSettings, StartError> {
+    let mut users = Vec::new();
+    for user in &server.users {
+        let password = resolve(&user.password, &format!("server user {}", user.name))?;
+        users.push(ServerUser { name: user.name.clone(), password, role: user.role });
+    }
+    Ok(ServerSettings {
+        endpoint: server.endpoint.clone(),
+        security: server.security.clone(),
+        anonymous_read: server.anonymous_read,
+        users,
+        pki: server.pki.clone(),
+        trust_any_client: server.trust_any_client,
+    })
+}
+
+fn instance_uri(config: &Config) -> String {
+    let host = nix_host_name();
+    format!("urn:{host}:flyball:{}", config.app.name)
+}
+
+fn nix_host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".into(), |s| s.trim().to_owned())
+}
+
+fn facts(config: &Config, loaded: &LoadedEngines) -> Facts {
+    Facts {
+        version: env!("CARGO_PKG_VERSION").into(),
+        model_hashes: loaded.hashes.clone(),
+        model_versions: loaded.versions.clone(),
+        instance_uri: instance_uri(config),
+    }
+}
+
+/// What wakes the keeper.
+pub type Wake = Receiver<()>;

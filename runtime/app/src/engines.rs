@@ -1,0 +1,86 @@
+//! Engines: loads every model of a configuration, checks it, and hands predictors and optimiser to the scan.
+
+use std::time::Duration;
+
+use flyball_config::{Config, ModelRole};
+use flyball_core::controller::Engines;
+use flyball_core::ports::{Clock, Optimizer, Predictor};
+use flyball_models::{LoadedModel, NetOptimizer, load_model, sources_of};
+
+use crate::application::StartError;
+
+/// What the scan needs and what is worth showing.
+pub struct LoadedEngines {
+    /// For `Controller::new`.
+    pub engines: Engines,
+    /// SHA-256 per model, hex.
+    pub hashes: Vec<String>,
+    /// Version text per model.
+    pub versions: Vec<String>,
+    /// Training ranges etc. per model, for checks and words.
+    pub models: Vec<LoadedModel>,
+}
+
+/// How much the optimiser may work per solve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SolveBudget {
+    /// From the configured time, by a calibration on this machine.
+    Calibrated,
+    /// Exactly this many iterations: the same on every machine.
+    Iterations(u32),
+}
+
+/// Loads all models with a calibrated budget.
+///
+/// # Errors
+/// The first model that is refused, in one sentence.
+pub fn load(config: &Config, clock: &dyn Clock) -> Result<LoadedEngines, StartError> {
+    load_with(config, clock, SolveBudget::Calibrated)
+}
+
+/// Loads all models.
+///
+/// # Errors
+/// The first model that is refused, in one sentence.
+pub fn load_with(config: &Config, clock: &dyn Clock, budget: SolveBudget) -> Result<LoadedEngines, StartError> {
+    let refused = |e: flyball_models::ModelError| StartError(e.to_string());
+    let mut loaded = LoadedEngines {
+        engines: Engines { predictors: Vec::new(), optimizer: None },
+        hashes: Vec::new(),
+        versions: Vec::new(),
+        models: Vec::new(),
+    };
+    for model in &config.models {
+        let limit = match model.role {
+            ModelRole::SoftSensor => config.timing.stage_budget.predict,
+            // The map is never run alone under the predict budget; its time is part of the optimiser's calibration.
+            ModelRole::Map => config.timing.stage_budget.optimise.max(Duration::from_millis(1)),
+        };
+        let file = load_model(model, &sources_of(config, model), limit, clock).map_err(refused)?;
+        for warning in &file.warnings {
+            tracing::warn!("model {}: {warning}", model.name);
+        }
+        let predictor = match model.role {
+            ModelRole::SoftSensor => Some(Box::new(file.predictor().map_err(refused)?) as Box<dyn Predictor>),
+            ModelRole::Map => None,
+        };
+        loaded.engines.predictors.push(predictor);
+        loaded.hashes.push(model.sha256.clone());
+        loaded.versions.push(file.contract.version.clone());
+        loaded.models.push(file);
+    }
+    if let Some(settings) = &config.optimiser {
+        let map = &config.models[settings.map.index()];
+        let file = &loaded.models[settings.map.index()];
+        let mut optimizer = NetOptimizer::new(settings, map, &config.mvs, config.cvs.len(), file).map_err(refused)?;
+        match budget {
+            SolveBudget::Calibrated => {
+                let iterations = optimizer.calibrate(settings.stop_after, clock);
+                tracing::info!("optimiser: {iterations} iterations fit into {} ms here", settings.stop_after.as_millis());
+            }
+            SolveBudget::Iterations(n) => optimizer.set_iterations(n),
+        }
+        loaded.engines.optimizer = Some(Box::new(optimizer) as Box<dyn Optimizer>);
+    }
+    Ok(loaded)
+}
