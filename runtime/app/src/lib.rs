@@ -4,6 +4,7 @@
 //! processes, few threads".
 
 pub mod application;
+pub mod bench;
 pub mod cli;
 pub mod clock;
 pub mod engines;
