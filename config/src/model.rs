@@ -101,6 +101,12 @@ impl Config {
         let at = self.tags.iter().position(|t| t.name.eq_ignore_ascii_case(name))?;
         Some(TagId(at as u32))
     }
+
+    /// True when a critical CV takes its value from this prediction.
+    #[must_use]
+    pub fn critical_prediction(&self, id: PredictionId) -> bool {
+        self.cvs.iter().any(|cv| cv.critical && cv.source == ValueSource::Prediction(id))
+    }
 }
 
 /// Who this application is: printed in reports, served under Identification.
