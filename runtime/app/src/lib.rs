@@ -10,3 +10,4 @@ pub mod realtime;
 pub mod service;
 pub mod signals;
 pub mod timing;
+pub mod view;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -80,19 +80,17 @@ fn a_stopped_child_blocks_no_publisher_and_is_replaced() {
     let first = wait_for(&supervisor, "ready", |s| s.address.is_some());
     signal(&first, Signal::SIGSTOP);
     // Much more than a pipe holds (64 KiB): a publisher that wrote into the pipe would hang here for good.
+    let supervisor = Arc::new(supervisor);
     let (done, is_done) = mpsc::channel();
-    let supervisor = thread::scope(|scope| {
-        let supervisor = &supervisor;
-        scope.spawn(move || {
-            for round in 0..200 {
-                supervisor.publish(&all(f64::from(round)));
-            }
-            done.send(()).expect("test waits");
-        });
-        is_done.recv_timeout(Duration::from_secs(60)).expect("publish never waits for the child");
-        supervisor
+    let publisher = Arc::clone(&supervisor);
+    thread::spawn(move || {
+        for round in 0..200 {
+            publisher.publish(&all(f64::from(round)));
+        }
+        done.send(()).expect("test waits");
     });
-    let second = wait_for(supervisor, "replaced", |s| s.pid != first.pid && s.nodes_served == NODES);
+    is_done.recv_timeout(Duration::from_secs(60)).expect("publish never waits for the child");
+    let second = wait_for(&supervisor, "replaced", |s| s.pid != first.pid && s.nodes_served == NODES);
     assert!(second.last_end.as_deref().is_some_and(|t| t.contains("did not answer")), "{second:?}");
 }
 

@@ -427,7 +427,7 @@ fn watch_running(shared: &Shared, child: &mut Child, events: &Receiver<Event>, s
             default(TICK) => {}
         }
         if let Ok(Some(status)) = child.try_wait() {
-            return End::Exited(status);
+            return last_words(events).unwrap_or(End::Exited(status));
         }
         if let Some(bytes) = resident_bytes(pid).filter(|b| *b > options.resident_max) {
             return End::Grew(bytes);
@@ -444,6 +444,18 @@ fn watch_running(shared: &Shared, child: &mut Child, events: &Receiver<Event>, s
             shared.pending.ping(ping);
             answer_by = Some(at.after(options.answer_within));
             next_ping = at.after(PING_EVERY);
+        }
+    }
+}
+
+/// What an ended child said last, if that tells more than its exit status. Ends with the reader, which ends with the pipe.
+fn last_words(events: &Receiver<Event>) -> Option<End> {
+    loop {
+        match events.recv_timeout(PING_EVERY) {
+            Ok(Event::Ready(_) | Event::Pong(..)) => {}
+            Ok(Event::Failed(why)) => return Some(End::Failed(why)),
+            Ok(Event::End(ChannelError::Closed | ChannelError::Truncated)) | Err(_) => return None,
+            Ok(Event::End(e)) => return Some(End::Broke(e)),
         }
     }
 }
