@@ -12,7 +12,10 @@ mod engine;
 mod error;
 mod file;
 pub mod limits;
+mod objective;
+mod optimiser;
 mod predictor;
+mod search;
 
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +27,8 @@ pub use check::{LoadReport, SourceInfo, sources_of};
 pub use contract::ModelContract;
 pub use engine::{BatchPlan, SteadyMap};
 pub use error::{ModelError, Refusal};
+pub use objective::{Objective, Term};
+pub use optimiser::{ITERATIONS_MAX, NetOptimizer, STARTS_MAX};
 pub use predictor::OnnxPredictor;
 
 /// A model that passed every check.

@@ -253,10 +253,9 @@ fn abort_when_the_scan_panics() {
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(body)
-        .map_err(|e| StartError(format!("the operating system gives no thread for {name}: {e}; raise the limit of processes")))
+    std::thread::Builder::new().name(name.to_owned()).spawn(body).map_err(|e| {
+        StartError(format!("the operating system gives no thread for {name}: {e}; raise the limit of processes"))
+    })
 }
 
 fn report_grant(granted: &Granted) {

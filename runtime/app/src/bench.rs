@@ -73,7 +73,10 @@ pub fn header() {
 /// The generated configuration is refused (a bug).
 pub fn scan(count: Option<Counter<'_>>) -> Result<(), StartError> {
     println!("\nscan alone (freeze, condition, guard, flush, record), every tag changes in every scan, us");
-    println!("{:>8} {:>9} {:>9} {:>9}  {:>12} {:>16}", "tags", "p50", "p99.9", "max", "record bytes", "allocations/scan");
+    println!(
+        "{:>8} {:>9} {:>9} {:>9}  {:>12} {:>16}",
+        "tags", "p50", "p99.9", "max", "record bytes", "allocations/scan"
+    );
     for tags in [10, 1_000, 10_000] {
         let mut bench = ScanBench::new(tags)?;
         bench.run(SCANS);
@@ -120,7 +123,11 @@ pub fn wakeup() -> Result<(), StartError> {
         }
     }
     let (bare, ours) = (Spread::of(bare), Spread::of(ours));
-    println!("\nwake-up later than scheduled, period {} ms, {} cycles each, in turns, us", WAKE_PERIOD.as_millis(), WAKE_CYCLES * WAKE_TURNS);
+    println!(
+        "\nwake-up later than scheduled, period {} ms, {} cycles each, in turns, us",
+        WAKE_PERIOD.as_millis(),
+        WAKE_CYCLES * WAKE_TURNS
+    );
     println!("{:>16} {:>9} {:>9} {:>9}", "", "p50", "p99.9", "max");
     println!("{:>16} {bare}", "bare sleep");
     println!("{:>16} {ours}", "executive");
@@ -243,5 +250,7 @@ fn synthetic(tags: usize, cycle: Duration) -> Result<Config, StartError> {
         );
     }
     let loaded = load_text(std::path::Path::new("bench.toml"), &text);
-    loaded.config.ok_or_else(|| StartError(format!("the bench's own configuration is refused:\n{}", loaded.diagnostics.lines())))
+    loaded
+        .config
+        .ok_or_else(|| StartError(format!("the bench's own configuration is refused:\n{}", loaded.diagnostics.lines())))
 }

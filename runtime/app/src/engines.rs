@@ -72,14 +72,19 @@ pub fn load_with(config: &Config, clock: &dyn Clock, budget: SolveBudget) -> Res
     if let Some(settings) = &config.optimiser {
         let map = &config.models[settings.map.index()];
         let file = &loaded.models[settings.map.index()];
-        let mut optimizer = NetOptimizer::new(settings, map, &config.mvs, config.cvs.len(), file).map_err(refused)?;
-        match budget {
+        let optimizer = NetOptimizer::new(settings, map, &config.mvs, config.cvs.len(), file).map_err(refused)?;
+        let optimizer = match budget {
             SolveBudget::Calibrated => {
+                let mut optimizer = optimizer;
                 let iterations = optimizer.calibrate(settings.stop_after, clock);
-                tracing::info!("optimiser: {iterations} iterations fit into {} ms here", settings.stop_after.as_millis());
+                tracing::info!(
+                    "optimiser: {iterations} iterations fit into {} ms here",
+                    settings.stop_after.as_millis()
+                );
+                optimizer
             }
-            SolveBudget::Iterations(n) => optimizer.set_iterations(n),
-        }
+            SolveBudget::Iterations(n) => optimizer.with_iterations(n),
+        };
         loaded.engines.optimizer = Some(Box::new(optimizer) as Box<dyn Optimizer>);
     }
     Ok(loaded)

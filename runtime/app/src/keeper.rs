@@ -199,9 +199,11 @@ impl Keeper {
             _ => Err(format!("Refused: argument {} must be true or false.", i + 1)),
         };
         let named = |what: &str, name: &str, names: Vec<String>| {
-            names.iter().position(|n| n.eq_ignore_ascii_case(name)).map(|i| i as u32).ok_or_else(|| {
-                format!("Refused: there is no {what} \"{name}\". Known: {}.", names.join(", "))
-            })
+            names
+                .iter()
+                .position(|n| n.eq_ignore_ascii_case(name))
+                .map(|i| i as u32)
+                .ok_or_else(|| format!("Refused: there is no {what} \"{name}\". Known: {}.", names.join(", ")))
         };
         let c = &self.config;
         Ok(match method {

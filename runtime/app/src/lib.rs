@@ -15,4 +15,5 @@ pub mod realtime;
 pub mod service;
 pub mod signals;
 pub mod timing;
+pub mod view;
 pub mod words;

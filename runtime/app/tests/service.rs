@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ const NODES: u32 = 3_000;
 
 /// A supervisor of the real program; the folder holds the server's keys.
 fn start(folder: &tempfile::TempDir, change: impl FnOnce(&mut Options)) -> Supervisor {
-    let nodes = (0..NODES).map(|i| NodeSpec { path: format!("Inputs/T{i}"), text: String::new(), kind: NodeKind::Number });
+    let nodes =
+        (0..NODES).map(|i| NodeSpec { path: format!("Inputs/T{i}"), text: String::new(), kind: NodeKind::Number });
     let directory = Directory { application: "TEST".into(), nodes: nodes.collect(), ..Directory::default() };
     let server = ServerSettings {
         endpoint: "opc.tcp://127.0.0.1:0/test".into(),
@@ -65,7 +66,8 @@ fn after_kill_9_it_comes_back_with_every_value() {
     assert_eq!(first.restarts, 0);
     signal(&first, Signal::SIGKILL);
     // Nothing is published again: what comes back comes from the supervisor's memory.
-    let second = wait_for(&supervisor, "back", |s| s.pid != first.pid && s.address.is_some() && s.nodes_served == NODES);
+    let second =
+        wait_for(&supervisor, "back", |s| s.pid != first.pid && s.address.is_some() && s.nodes_served == NODES);
     assert_eq!(second.restarts, 1);
     assert!(second.last_end.as_deref().is_some_and(|t| t.contains("signal: 9")), "{second:?}");
     let pid = second.pid.expect("runs");
@@ -80,19 +82,17 @@ fn a_stopped_child_blocks_no_publisher_and_is_replaced() {
     let first = wait_for(&supervisor, "ready", |s| s.address.is_some());
     signal(&first, Signal::SIGSTOP);
     // Much more than a pipe holds (64 KiB): a publisher that wrote into the pipe would hang here for good.
+    let supervisor = Arc::new(supervisor);
     let (done, is_done) = mpsc::channel();
-    let supervisor = thread::scope(|scope| {
-        let supervisor = &supervisor;
-        scope.spawn(move || {
-            for round in 0..200 {
-                supervisor.publish(&all(f64::from(round)));
-            }
-            done.send(()).expect("test waits");
-        });
-        is_done.recv_timeout(Duration::from_secs(60)).expect("publish never waits for the child");
-        supervisor
+    let publisher = Arc::clone(&supervisor);
+    thread::spawn(move || {
+        for round in 0..200 {
+            publisher.publish(&all(f64::from(round)));
+        }
+        done.send(()).expect("test waits");
     });
-    let second = wait_for(supervisor, "replaced", |s| s.pid != first.pid && s.nodes_served == NODES);
+    is_done.recv_timeout(Duration::from_secs(60)).expect("publish never waits for the child");
+    let second = wait_for(&supervisor, "replaced", |s| s.pid != first.pid && s.nodes_served == NODES);
     assert!(second.last_end.as_deref().is_some_and(|t| t.contains("did not answer")), "{second:?}");
 }
 

@@ -269,8 +269,9 @@ fn active_constraints(config: &Config, r: &ScanRecord) -> Vec<String> {
             None
         }
     });
-    let cvs = config.cvs.iter().zip(&r.optimum.cvs).filter(|(_, a)| a.active || a.given_up).map(|(cv, a)| {
-        if a.given_up { format!("{} given up", cv.name) } else { format!("{} at its limit", cv.name) }
-    });
+    let cvs =
+        config.cvs.iter().zip(&r.optimum.cvs).filter(|(_, a)| a.active || a.given_up).map(|(cv, a)| {
+            if a.given_up { format!("{} given up", cv.name) } else { format!("{} at its limit", cv.name) }
+        });
     mvs.chain(cvs).collect()
 }

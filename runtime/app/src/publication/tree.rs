@@ -165,7 +165,11 @@ fn analog(u: flyball_config::units::Unit, range: flyball_config::EuRange) -> Nod
 
 fn milliseconds(high: f64) -> NodeKind {
     // UNECE C26, millisecond.
-    NodeKind::Analog { unit: UnitSpec { id: 4_403_766, display: "ms".into(), text: "millisecond".into() }, low: 0.0, high }
+    NodeKind::Analog {
+        unit: UnitSpec { id: 4_403_766, display: "ms".into(), text: "millisecond".into() },
+        low: 0.0,
+        high,
+    }
 }
 
 /// The whole address space and its sources, in the same order.
@@ -203,7 +207,8 @@ fn identification(t: &mut Tree) {
 }
 
 fn status(t: &mut Tree) {
-    let modes = || NodeKind::Enumeration([Mode::Off, Mode::Advisory, Mode::ClosedLoop].map(|m| mode(m).into()).to_vec());
+    let modes =
+        || NodeKind::Enumeration([Mode::Off, Mode::Advisory, Mode::ClosedLoop].map(|m| mode(m).into()).to_vec());
     let health = ["NORMAL", "FAILURE", "CHECK_FUNCTION", "OFF_SPEC", "MAINTENANCE_REQUIRED"].map(Into::into).to_vec();
     let rows: [(&str, NodeKind, &str, Source); 15] = [
         ("Mode", modes(), "Actual mode", Source::Mode),
@@ -259,7 +264,12 @@ fn timing(t: &mut Tree, config: &Config) {
     for (name, measure) in stages {
         for (statistic, label) in [(Statistic::Last, "Last"), (Statistic::P99, "P99"), (Statistic::Max, "Max")] {
             let text = format!("{label} time of stage {name}");
-            t.add(format!("Timing/Stage/{name}/{label}"), milliseconds(cycle), &text, Source::Stage(measure, statistic));
+            t.add(
+                format!("Timing/Stage/{name}/{label}"),
+                milliseconds(cycle),
+                &text,
+                Source::Stage(measure, statistic),
+            );
         }
     }
 }
@@ -302,7 +312,12 @@ fn models(t: &mut Tree, config: &Config) {
             t.add(format!("{path}/Unbiased"), kind(), "The model's own output", Source::Unbiased(id));
             if output.bias.is_some() {
                 t.add(format!("{path}/Bias"), NodeKind::Number, "Correction by late samples", Source::Bias(id));
-                t.add(format!("{path}/LastLab"), NodeKind::Text, "What became of the last sample", Source::LastSample(id));
+                t.add(
+                    format!("{path}/LastLab"),
+                    NodeKind::Text,
+                    "What became of the last sample",
+                    Source::LastSample(id),
+                );
                 t.add(format!("{path}/LastLabTime"), NodeKind::Time, "When it was taken", Source::LastSampleTime(id));
                 t.add(
                     format!("{path}/LastLabError"),
@@ -347,7 +362,12 @@ fn optimiser(t: &mut Tree, config: &Config) {
         t.add(format!("{path}/InService"), NodeKind::Flag, "In service", Source::InService(id));
         t.add(format!("{path}/InControl"), NodeKind::Flag, "The PLC lets us move it", Source::InControl(id));
         t.add(format!("{path}/HeldBy"), NodeKind::Text, "What holds it back", Source::HeldBy(id));
-        t.add(format!("{path}/VerifyFailures"), NodeKind::Count, "Writes not followed, in a row", Source::VerifyFailures(id));
+        t.add(
+            format!("{path}/VerifyFailures"),
+            NodeKind::Count,
+            "Writes not followed, in a row",
+            Source::VerifyFailures(id),
+        );
     }
     for (id, cv) in (0u32..).map(CvId).zip(&config.cvs) {
         let path = format!("Optimiser/CV/{}", cv.name);
@@ -366,7 +386,12 @@ fn optimiser(t: &mut Tree, config: &Config) {
         t.add(format!("{path}/GivenUp"), NodeKind::Flag, "Its limit cannot be met", Source::CvGivenUp(id));
         let priority = Source::Configured(f64::from(cv.priority));
         t.add(format!("{path}/Priority"), NodeKind::Number, "1 is given up last", priority);
-        t.add(format!("{path}/BackOff"), NodeKind::Number, "Distance kept from the limits", Source::Configured(cv.back_off));
+        t.add(
+            format!("{path}/BackOff"),
+            NodeKind::Number,
+            "Distance kept from the limits",
+            Source::Configured(cv.back_off),
+        );
     }
 }
 

@@ -49,7 +49,10 @@ pub struct ServerUser {
 impl std::fmt::Debug for ServerSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let users: Vec<_> = self.users.iter().map(|u| (&u.name, u.role)).collect();
-        f.debug_struct("ServerSettings").field("endpoint", &self.endpoint).field("users", &users).finish_non_exhaustive()
+        f.debug_struct("ServerSettings")
+            .field("endpoint", &self.endpoint)
+            .field("users", &users)
+            .finish_non_exhaustive()
     }
 }
 
@@ -133,7 +136,9 @@ impl std::fmt::Display for ChannelError {
         match self {
             Self::Closed => f.write_str("the channel was closed"),
             Self::Truncated => f.write_str("the channel was closed in the middle of a frame"),
-            Self::Oversized { announced, allowed } => write!(f, "a frame of {announced} bytes where {allowed} are allowed"),
+            Self::Oversized { announced, allowed } => {
+                write!(f, "a frame of {announced} bytes where {allowed} are allowed")
+            }
             Self::Garbage => f.write_str("a frame that is no message"),
             Self::Io(e) => write!(f, "the channel failed: {e}"),
         }
@@ -249,7 +254,10 @@ mod tests {
         let unknown = [1, 0, 0, 0, 0xEE];
         assert!(matches!(receive::<ToService>(&mut &unknown[..], 1000), Err(ChannelError::Garbage)));
         let trailing = [3, 0, 0, 0, 4, 7, 9];
-        assert!(matches!(receive::<ToService>(&mut &trailing[..], 1000), Err(ChannelError::Garbage)), "bytes left over");
+        assert!(
+            matches!(receive::<ToService>(&mut &trailing[..], 1000), Err(ChannelError::Garbage)),
+            "bytes left over"
+        );
     }
 
     #[test]
