@@ -17,7 +17,6 @@ use crate::words::Words;
 pub use tree::{Facts, METHODS, Method};
 
 /// What a node shows besides the record.
-#[derive(Debug)]
 pub struct Surroundings<'a> {
     /// Timing statistics (real nanoseconds).
     pub timing: &'a Timing,
