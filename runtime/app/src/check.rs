@@ -7,31 +7,67 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use flyball_config::{
-    Address, Config, Connection, ConnectionId, Cv, Direction, EuRange, HighestMode, InputSource, ModbusTransport, Model,
-    ModelRole, Mv, Protocol, SecurityMode, StartMode, TagRole, ValueSource, duration_words, load,
+    Address, Config, Connection, ConnectionId, Cv, Diagnostic, Diagnostics, Direction, EuRange, HighestMode,
+    InputSource, Loaded, ModbusTransport, Model, ModelRole, Mv, Protocol, SecurityMode, Severity, StartMode, TagRole,
+    ValueSource, duration_words, load,
 };
 
 use crate::cli::Check;
+use crate::clock::SystemClock;
 
 /// Carries out the command. Returns the exit code: 0 good, 1 warnings, 2 errors.
 #[must_use]
 pub fn run(arguments: &Check) -> u8 {
     let loaded = load(&arguments.file);
-    let findings = &loaded.diagnostics;
+    let mut findings = loaded.diagnostics.clone();
+    if let Some(config) = &loaded.config {
+        check_models(config, &loaded, &mut findings);
+    }
+    let findings = &findings;
     if arguments.json {
         println!("{}", findings.to_json());
         return findings.exit_code();
     }
     let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     print!("{}", findings.render(color));
-    match &loaded.config {
+    match loaded.config.as_ref().filter(|_| findings.errors() == 0) {
         Some(config) => print!("{}", summary(config)),
         None => println!("Nothing was started. Correct the {} and check again.", count(findings.errors(), "error")),
     }
-    if findings.warnings() > 0 && loaded.config.is_some() {
+    if findings.exit_code() == 1 {
         println!("{}; it can run, but somebody should look.", count(findings.warnings(), "warning"));
     }
     findings.exit_code()
+}
+
+/// Loads every model as `run` would, on this machine: hash, contract, golden vectors, time within its budget.
+fn check_models(config: &Config, loaded: &Loaded, findings: &mut Diagnostics) {
+    let clock = SystemClock::start(1);
+    for model in &config.models {
+        let at = |key: &str| loaded.at(&format!("model.{}{key}", model.name));
+        let sources = flyball_models::sources_of(config, model);
+        match flyball_models::load_model(model, &sources, config.timing.stage_budget.predict, &clock) {
+            Ok(good) => good.warnings.into_iter().for_each(|found| {
+                findings.push(Diagnostic {
+                    severity: Severity::Warning,
+                    location: at(""),
+                    subject: format!("model {}", model.name),
+                    found,
+                    allowed: None,
+                    help: None,
+                });
+            }),
+            Err(e) => findings.push(Diagnostic {
+                severity: Severity::Error,
+                location: at(".file"),
+                subject: format!("model {}", model.name),
+                found: e.found,
+                allowed: Some(e.allowed),
+                help: Some(e.next),
+            }),
+        }
+    }
+    findings.sort();
 }
 
 fn count(n: usize, what: &str) -> String {
@@ -51,7 +87,8 @@ fn write_summary(out: &mut String, config: &Config) -> std::fmt::Result {
     let app = &config.app;
     writeln!(out, "{}  {}", app.name, app.description)?;
     let start = if app.start_mode == StartMode::Off { "OFF" } else { "ADVISORY" };
-    let highest = if app.highest_mode == HighestMode::Advisory { "ADVISORY: it never writes a setpoint" } else { "CLOSED LOOP" };
+    let highest =
+        if app.highest_mode == HighestMode::Advisory { "ADVISORY: it never writes a setpoint" } else { "CLOSED LOOP" };
     writeln!(out, "  starts in {start}, highest mode {highest}; signature {:#010x}", config.signature)?;
     write_timing(out, config)?;
     for (id, connection) in (0u32..).map(ConnectionId).zip(&config.connections) {
@@ -64,7 +101,8 @@ fn write_summary(out: &mut String, config: &Config) -> std::fmt::Result {
         let verb = if optimiser.direction == Direction::Maximise { "maximise" } else { "minimise" };
         let (objective, unit) = (&optimiser.objective, &optimiser.objective_unit);
         writeln!(out, "\noptimiser, every {}: {verb} {objective} ({unit})", duration_words(optimiser.every))?;
-        let prices: Vec<String> = optimiser.prices.iter().map(|p| format!("{} = {} {}", p.name, p.value, p.unit)).collect();
+        let prices: Vec<String> =
+            optimiser.prices.iter().map(|p| format!("{} = {} {}", p.name, p.value, p.unit)).collect();
         if !prices.is_empty() {
             writeln!(out, "  prices: {}", prices.join(", "))?;
         }
@@ -117,7 +155,9 @@ fn write_connection(out: &mut String, config: &Config, id: ConnectionId, connect
             format!("OPC UA {}, {clear}", o.endpoint)
         }
         Protocol::Modbus(m) => match &m.transport {
-            ModbusTransport::Tcp { host, port } => format!("Modbus TCP {host}:{port}, polled every {}", duration_words(m.poll)),
+            ModbusTransport::Tcp { host, port } => {
+                format!("Modbus TCP {host}:{port}, polled every {}", duration_words(m.poll))
+            }
             ModbusTransport::RtuOverTcp { host, port } => {
                 format!("Modbus RTU over TCP {host}:{port}, polled every {}", duration_words(m.poll))
             }
@@ -176,7 +216,8 @@ fn write_model(out: &mut String, config: &Config, model: &Model) -> std::fmt::Re
         })
         .collect();
     writeln!(out, "  in:  {}", inputs.join(", "))?;
-    let outputs: Vec<String> = model.outputs.iter().map(|o| format!("{} {} {}", o.name, range(o.range), o.unit)).collect();
+    let outputs: Vec<String> =
+        model.outputs.iter().map(|o| format!("{} {} {}", o.name, range(o.range), o.unit)).collect();
     writeln!(out, "  out: {}", outputs.join(", "))
 }
 

@@ -120,7 +120,8 @@ mod tests {
     fn the_commands_are_consistent_and_help_teaches_the_first_three() {
         Cli::command().debug_assert();
         let help = Cli::command().render_help().to_string();
-        for wanted in ["flyball demo ", "flyball check plant.toml", "flyball run plant.toml --read-only", "Exit codes"] {
+        for wanted in ["flyball demo ", "flyball check plant.toml", "flyball run plant.toml --read-only", "Exit codes"]
+        {
             assert!(help.contains(wanted), "{help}");
         }
         assert!(!help.contains("service"), "the second process is nobody's command: {help}");

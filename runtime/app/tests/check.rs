@@ -55,6 +55,27 @@ fn a_broken_file_gives_every_error_and_exit_code_2() {
 }
 
 #[test]
+fn the_model_of_another_plant_is_refused_in_its_line() {
+    let folder = tempfile::tempdir().expect("folder");
+    let good = std::fs::read_to_string(example("turbine.toml")).expect("example");
+    let model = example("../../models/examples/r101_cb.onnx").canonicalize().expect("model");
+    // Without its hash, so that nothing but the contract inside the file tells them apart.
+    let lines = good.lines().filter_map(|line| match line.split_once('=') {
+        Some((key, _)) if key.trim() == "file" => Some(format!("file = {:?}", model.to_str().expect("UTF-8"))),
+        Some((key, _)) if key.trim() == "sha256" => None,
+        _ => Some(line.to_owned()),
+    });
+    let file = folder.path().join("turbine.toml");
+    std::fs::write(&file, lines.collect::<Vec<_>>().join("\n")).expect("writable");
+    let output = flyball(&["check", "--json", file.to_str().expect("UTF-8")]);
+    let rows: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(output.status.code(), Some(2), "{rows}");
+    let row = rows.as_array().and_then(|r| r.iter().find(|r| r["severity"] == "error")).expect("an error");
+    assert!(row["subject"].as_str().is_some_and(|s| s.starts_with("model ")), "{rows}");
+    assert!(row["line"].as_u64().is_some_and(|line| line > 100), "{rows}");
+}
+
+#[test]
 fn a_file_that_is_not_there_is_an_error_with_its_name() {
     let output = flyball(&["check", "no-such-plant.toml"]);
     assert_eq!(output.status.code(), Some(2));
