@@ -2,8 +2,9 @@
 //!
 //! Connects to nothing. The summary prints wire addresses, because that is what a controls engineer compares with the PLC.
 
-use std::fmt::Write;
-use std::io::IsTerminal;
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
 
 use flyball_config::{
@@ -23,21 +24,27 @@ pub fn run(arguments: &Check) -> u8 {
     if let Some(config) = &loaded.config {
         check_models(config, &loaded, &mut findings);
     }
-    let findings = &findings;
-    if arguments.json {
-        println!("{}", findings.to_json());
-        return findings.exit_code();
-    }
+    let text = if arguments.json { findings.to_json() + "\n" } else { report(loaded.config.as_ref(), &findings) };
+    // A reader that has seen enough (`| head`) closes the pipe; that is no error of the file.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    findings.exit_code()
+}
+
+/// Findings with their lines, then what was understood.
+fn report(config: Option<&Config>, findings: &Diagnostics) -> String {
     let color = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    print!("{}", findings.render(color));
-    match loaded.config.as_ref().filter(|_| findings.errors() == 0) {
-        Some(config) => print!("{}", summary(config)),
-        None => println!("Nothing was started. Correct the {} and check again.", count(findings.errors(), "error")),
+    let mut text = findings.render(color);
+    match config.filter(|_| findings.errors() == 0) {
+        Some(config) => text += &summary(config),
+        None => {
+            text +=
+                &format!("Nothing was started. Correct the {} and check again.\n", count(findings.errors(), "error"))
+        }
     }
     if findings.exit_code() == 1 {
-        println!("{}; it can run, but somebody should look.", count(findings.warnings(), "warning"));
+        text += &format!("\n{}; it can run, but somebody should look.\n", count(findings.warnings(), "warning"));
     }
-    findings.exit_code()
+    text
 }
 
 /// Loads every model as `run` would, on this machine: hash, contract, golden vectors, time within its budget.
@@ -165,16 +172,31 @@ fn write_connection(out: &mut String, config: &Config, id: ConnectionId, connect
         },
     };
     writeln!(out, "\n{}: {place}, timeout {}", connection.name, duration_words(connection.timeout))?;
+    // A namespace URI in every line hides what differs: it is said once and gets a letter.
+    let addresses = config.tags.iter().filter(|t| t.connection == id).map(|t| &t.address);
+    let addresses = addresses.chain(config.outputs.iter().filter(|o| o.connection == id).map(|o| &o.address));
+    let namespaces: BTreeSet<&str> = addresses
+        .filter_map(|a| match a {
+            Address::OpcUa(OpcUaAddress::Node { namespace, .. }) => Some(namespace.as_str()),
+            _ => None,
+        })
+        .collect();
+    let named: Vec<(char, String)> = ('a'..='z').zip(namespaces.iter().map(|uri| format!("nsu={uri};"))).collect();
+    for (letter, uri) in ('a'..='z').zip(&namespaces) {
+        writeln!(out, "  namespace {letter} = {uri}")?;
+    }
+    let short =
+        |text: String| named.iter().fold(text, |t, (letter, uri)| t.replace(uri.as_str(), &format!("{letter};")));
     for tag in config.tags.iter().filter(|t| t.connection == id) {
         let range = match tag.role {
             TagRole::Process => format!("{} {}", range(tag.range), tag.unit),
             TagRole::Signal => "signal".into(),
         };
-        writeln!(out, "  reads  {:<24} {:<24} {}", tag.name, range, wire(&tag.address))?;
+        writeln!(out, "  reads  {:<24} {:<24} {}", tag.name, range, short(wire(&tag.address)))?;
     }
     for output in config.outputs.iter().filter(|o| o.connection == id) {
         let phase = if output.phase == flyball_config::WritePhase::Value { "first write" } else { "second write" };
-        writeln!(out, "  writes {:<24} {:<24} {}", output.name, phase, wire_written(&output.address))?;
+        writeln!(out, "  writes {:<24} {:<24} {}", output.name, phase, short(wire_written(&output.address)))?;
     }
     Ok(())
 }
@@ -240,7 +262,8 @@ fn write_mv(out: &mut String, config: &Config, mv: &Mv) -> std::fmt::Result {
         mv.deadband
     )?;
     let (write, readback) = (&config.outputs[mv.write.index()], config.tag(mv.readback));
-    writeln!(out, "  {:<12} written to {}, read back as {}", "", wire_written(&write.address), readback.name)
+    let place = &config.connections[write.connection.index()].name;
+    writeln!(out, "  {:<12} {} to {place}, checked by {}", "", write.name, readback.name)
 }
 
 fn write_cv(out: &mut String, config: &Config, cv: &Cv) -> std::fmt::Result {
