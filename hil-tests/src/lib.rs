@@ -103,9 +103,10 @@ impl VirtualRun {
     ) -> Self {
         let scenario = Arc::new(Mutex::new(Scenario::new(plan)));
         let plc = SimPlc::new(PlcOptions { seed, ..PlcOptions::default() });
-        let rig = VirtualRig::new(config, plc, VirtualOptions::default()).unwrap_or_else(|e| panic!("{}", e.join("\n")));
+        let rig =
+            VirtualRig::new(config, plc, VirtualOptions::default()).unwrap_or_else(|e| panic!("{}", e.join("\n")));
         let story = Arc::clone(&scenario);
-        rig.script(Box::new(move |plc| {
+        rig.set_script(Box::new(move |plc| {
             story.lock().unwrap_or_else(PoisonError::into_inner).step(plc);
         }));
         let (records, taker) = exchange(4, || ScanRecord::new(config), Arc::new(|| {}));
@@ -135,7 +136,7 @@ impl VirtualRun {
     /// Truth of the plant now.
     #[must_use]
     pub fn truth(&self) -> Truth {
-        self.rig.truth()
+        self.rig.with_plc(|plc| plc.truth())
     }
 
     /// The story has ended.

@@ -80,7 +80,8 @@ fn ten_thousand_cycles_with_faults() {
             image.links.fill(flyball_core::image::LinkState::Down);
         }
     });
-    let plan = Plan { disturbance: Disturbance::None, end_after: std::time::Duration::from_secs(100_000), ..Plan::STEP };
+    let plan =
+        Plan { disturbance: Disturbance::None, end_after: std::time::Duration::from_secs(100_000), ..Plan::STEP };
     let mut run = VirtualRun::with(&config, plan, 3, wrapped, spoil);
     let (mut outside, mut closed) = (0u64, 0u32);
     for _ in 0..10_000 {

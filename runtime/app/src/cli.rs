@@ -9,7 +9,7 @@ use crate::logging::LogForm;
 
 /// Sits beside a PLC: predicts quality, optimises setpoints, offers them guarded and in time. The PLC stays in charge.
 #[derive(Debug, Parser)]
-#[command(name = "flyball", version, about, after_help = FIRST_STEPS, arg_required_else_help = true)]
+#[command(name = "flyball", version, after_help = FIRST_STEPS, arg_required_else_help = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

@@ -5,6 +5,7 @@
 
 pub mod application;
 pub mod bench;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod engines;

@@ -8,7 +8,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
 
-use flyball_config::{Role, Security};
+use flyball_config::{Role, Security, Server};
 use flyball_core::outside::{Call, Change, Directory, Reply};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,48 @@ pub struct ServerSettings {
     pub pki: PathBuf,
     /// Any client certificate is accepted (lab switch).
     pub trust_any_client: bool,
+}
+
+impl ServerSettings {
+    /// The settings of a configuration. Control calls this: the passwords are resolved here, from its own environment and files.
+    ///
+    /// # Errors
+    /// One sentence per password that cannot be had, joined.
+    pub fn resolved(server: &Server) -> Result<Self, String> {
+        let mut problems = Vec::new();
+        let mut users = Vec::new();
+        for user in &server.users {
+            match user.password.resolve() {
+                Ok(password) => users.push(ServerUser { name: user.name.clone(), password, role: user.role }),
+                Err(e) => problems.push(format!("Password of the server's user {}: {e}.", user.name)),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems.join(" "));
+        }
+        Ok(Self {
+            endpoint: server.endpoint.clone(),
+            security: server.security.clone(),
+            anonymous_read: server.anonymous_read,
+            users,
+            pki: server.pki.clone(),
+            trust_any_client: server.trust_any_client,
+        })
+    }
+
+    /// Back to the type of the configuration, with the users beside it (theirs would name secrets, not hold them).
+    #[must_use]
+    pub fn into_config(self) -> (Server, Vec<ServerUser>) {
+        let server = Server {
+            endpoint: self.endpoint,
+            security: self.security,
+            anonymous_read: self.anonymous_read,
+            users: Vec::new(),
+            pki: self.pki,
+            trust_any_client: self.trust_any_client,
+        };
+        (server, self.users)
+    }
 }
 
 /// A user of the server. Debug hides the password.
@@ -258,6 +300,28 @@ mod tests {
             matches!(receive::<ToService>(&mut &trailing[..], 1000), Err(ChannelError::Garbage)),
             "bytes left over"
         );
+    }
+
+    #[test]
+    fn a_password_that_is_not_there_is_named_with_its_user() {
+        use flyball_config::{Secret, User};
+        let user = |name: &str, password| User { name: name.into(), password, role: Role::Operator };
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("password");
+        std::fs::write(&file, "s3cret\n").expect("writable");
+        let mut server = Server {
+            endpoint: "opc.tcp://127.0.0.1:0/".into(),
+            security: Vec::new(),
+            anonymous_read: false,
+            users: vec![user("op", Secret::File(file))],
+            pki: "pki".into(),
+            trust_any_client: false,
+        };
+        let settings = ServerSettings::resolved(&server).expect("the file is there");
+        assert_eq!(settings.users[0].password, "s3cret");
+        server.users.push(user("eng", Secret::Env("FLYBALL_TEST_NOT_SET".into())));
+        let e = ServerSettings::resolved(&server).expect_err("not set");
+        assert!(e.contains("user eng") && e.contains("FLYBALL_TEST_NOT_SET"), "{e}");
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub trait Server {
 /// `flyball service`: serves what control says over stdin until it closes. Returns the exit code.
 #[must_use]
 pub fn main() -> u8 {
-    if let Err(e) = crate::logging::to_stderr(crate::logging::LogForm::Text) {
+    if let Err(e) = crate::logging::to_control() {
         eprintln!("{e}");
     }
     if let Err(e) = crate::realtime::be_nice() {
