@@ -11,7 +11,7 @@ pub struct UnitRow {
     pub symbol: &'static str,
     /// EUInformation.unitId, or -1 where UNECE has no code.
     pub unit_id: i32,
-    /// EUInformation.displayName ("°C").
+    /// EUInformation.displayName, with the degree sign.
     pub display: &'static str,
     /// EUInformation.description ("degree Celsius").
     pub description: &'static str,
