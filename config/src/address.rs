@@ -35,7 +35,12 @@ pub(crate) enum Notation {
     /// OPC UA, with namespace aliases.
     OpcUa { aliases: Vec<(String, String)> },
     /// Modbus.
-    Modbus { unit: u8, numbering: Option<Numbering>, order: Option<WordOrder>, order_wanted_by: RefCell<Option<String>> },
+    Modbus {
+        unit: u8,
+        numbering: Option<Numbering>,
+        order: Option<WordOrder>,
+        order_wanted_by: RefCell<Option<String>>,
+    },
     /// The protocol itself could not be read: addresses are not judged.
     Unknown,
 }
@@ -87,7 +92,9 @@ fn opcua(text: &str, aliases: &[(String, String)]) -> Result<OpcUaAddress, Probl
         return browse_path(path, aliases);
     }
     if text.starts_with("ns=") {
-        return Err(wrong().help("A namespace index may change at every restart of the server: name its URI with nsu=."));
+        return Err(
+            wrong().help("A namespace index may change at every restart of the server: name its URI with nsu=.")
+        );
     }
     let (namespace, identifier) = match text.strip_prefix("nsu=") {
         Some(rest) => {
@@ -100,7 +107,9 @@ fn opcua(text: &str, aliases: &[(String, String)]) -> Result<OpcUaAddress, Probl
     let (kind, value) = identifier.split_once('=').ok_or_else(wrong)?;
     let identifier = match kind {
         "s" if !value.is_empty() && value.len() <= 4096 => NodeIdentifier::Text(value.to_owned()),
-        "i" => NodeIdentifier::Numeric(value.parse().map_err(|_| wrong().allowed("i= a whole number from 0 to 4294967295"))?),
+        "i" => NodeIdentifier::Numeric(
+            value.parse().map_err(|_| wrong().allowed("i= a whole number from 0 to 4294967295"))?,
+        ),
         "g" if is_guid(value) => NodeIdentifier::Guid(value.to_ascii_lowercase()),
         "b" => NodeIdentifier::Opaque(base64(value).ok_or_else(|| wrong().allowed("b= with base64 text"))?),
         _ => return Err(wrong()),
@@ -117,15 +126,21 @@ fn namespace(name: &str, aliases: &[(String, String)]) -> Result<String, Problem
     }
     let known: Vec<&str> = aliases.iter().map(|(alias, _)| alias.as_str()).collect();
     let help = did_you_mean(name, known.iter().copied());
-    let help = if help.is_empty() { "Add it to 'namespace' of the connection, or write the URI.".to_owned() } else { help };
+    let help =
+        if help.is_empty() { "Add it to 'namespace' of the connection, or write the URI.".to_owned() } else { help };
     Err(Problem::new(format!("unknown namespace alias '{}'", shorten(name)))
-        .allowed(if known.is_empty() { "a namespace URI".to_owned() } else { format!("{}, or a URI", known.join(", ")) })
+        .allowed(if known.is_empty() {
+            "a namespace URI".to_owned()
+        } else {
+            format!("{}, or a URI", known.join(", "))
+        })
         .help(help))
 }
 
 /// `/Objects/s7:R101/s7:PV`; `&` before `/`, `:` or `&` takes the character as it is (OPC UA Part 4, relative paths).
 fn browse_path(path: &str, aliases: &[(String, String)]) -> Result<OpcUaAddress, Problem> {
-    let wrong = || Problem::new(format!("found \"path={}\"", shorten(path))).allowed("path=/Objects/<alias>:<name>/...");
+    let wrong =
+        || Problem::new(format!("found \"path={}\"", shorten(path))).allowed("path=/Objects/<alias>:<name>/...");
     let mut steps: Vec<(Option<String>, String)> = Vec::new();
     let mut chars = path.chars();
     while let Some(c) = chars.next() {
@@ -232,7 +247,10 @@ mod tests {
         assert_eq!(node("nsu=http://x/y;i=12"), "nsu=http://x/y;i=12");
         assert_eq!(node("i=2258"), "nsu=http://opcfoundation.org/UA/;i=2258");
         assert_eq!(node("nsu=s7;b=AQID"), "nsu=urn:s7;b=0x010203");
-        assert_eq!(node("nsu=s7;g=01234567-89AB-cdef-0123-456789abcdef"), "nsu=urn:s7;g=01234567-89ab-cdef-0123-456789abcdef");
+        assert_eq!(
+            node("nsu=s7;g=01234567-89AB-cdef-0123-456789abcdef"),
+            "nsu=urn:s7;g=01234567-89ab-cdef-0123-456789abcdef"
+        );
     }
 
     #[test]
@@ -247,10 +265,20 @@ mod tests {
 
     #[test]
     fn wrong_nodes_are_refused() {
-        for bad in ["", "ns=3;s=x", "nsu=s7", "nsu=s7;s=", "nsu=s8;s=x", "nsu=s7;i=-1", "nsu=s7;g=12", "nsu=s7;b=A", "x"] {
+        for bad in
+            ["", "ns=3;s=x", "nsu=s7", "nsu=s7;s=", "nsu=s8;s=x", "nsu=s7;i=-1", "nsu=s7;g=12", "nsu=s7;b=A", "x"]
+        {
             assert!(opcua(bad, &aliases()).is_err(), "{bad}");
         }
-        for bad in ["path=", "path=/", "path=/Objects", "path=/Root/x", "path=/Objects//x", "path=/Objects/s9:x", "path=/Objects/x&"] {
+        for bad in [
+            "path=",
+            "path=/",
+            "path=/Objects",
+            "path=/Root/x",
+            "path=/Objects//x",
+            "path=/Objects/s9:x",
+            "path=/Objects/x&",
+        ] {
             assert!(opcua(bad, &aliases()).is_err(), "{bad}");
         }
         assert!(opcua("ns=3;s=x", &aliases()).unwrap_err().help.contains("nsu="));

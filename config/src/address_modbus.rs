@@ -128,7 +128,9 @@ pub(crate) fn parse(
     default_order: Option<WordOrder>,
 ) -> Result<(ModbusAddress, bool), Problem> {
     let mut words = text.split_whitespace().peekable();
-    let wrong = |found: String| Problem::new(found).allowed("[table] number [type] [bit n] [unit n] [order], as \"40101 float32\"");
+    let wrong = |found: String| {
+        Problem::new(found).allowed("[table] number [type] [bit n] [unit n] [order], as \"40101 float32\"")
+    };
     let table = words.peek().and_then(|w| TABLES.iter().find(|(name, _)| name == w)).map(|(_, t)| *t);
     if table.is_some() {
         words.next();
@@ -138,10 +140,13 @@ pub(crate) fn parse(
 
     let (mut data, mut bit, mut unit, mut order) = (None, None, None, None);
     while let Some(word) = words.next() {
-        let twice = |seen: bool| if seen { Err(wrong(format!("found \"{}\", a word twice", shorten(text)))) } else { Ok(()) };
+        let twice =
+            |seen: bool| if seen { Err(wrong(format!("found \"{}\", a word twice", shorten(text)))) } else { Ok(()) };
         let mut value = |low: u8, high: u8| {
             let n = words.next().and_then(|n| n.parse::<u8>().ok()).filter(|n| (low..=high).contains(n));
-            n.ok_or_else(|| wrong(format!("found \"{}\"", shorten(text))).allowed(format!("{word} from {low} to {high}")))
+            n.ok_or_else(|| {
+                wrong(format!("found \"{}\"", shorten(text))).allowed(format!("{word} from {low} to {high}"))
+            })
         };
         if let Some((_, t)) = TYPES.iter().find(|(name, _)| *name == word) {
             twice(data.is_some())?;
@@ -166,7 +171,9 @@ pub(crate) fn parse(
 
     let data = match (table.is_bits(), bit, data) {
         (true, None, None | Some(DataType::Bool)) | (false, Some(_), None | Some(DataType::Bool)) => DataType::Bool,
-        (true, ..) => return Err(wrong(format!("found \"{}\"", shorten(text))).allowed("no type or bit: it is one bit")),
+        (true, ..) => {
+            return Err(wrong(format!("found \"{}\"", shorten(text))).allowed("no type or bit: it is one bit"));
+        }
         (false, Some(_), Some(_)) => {
             return Err(wrong(format!("found \"{}\"", shorten(text))).allowed("either a type or 'bit n'"));
         }
@@ -180,7 +187,8 @@ pub(crate) fn parse(
         }
     };
     if u32::from(start) + u32::from(data.registers()) > 65_536 {
-        return Err(wrong(format!("\"{}\" reaches beyond the last register", shorten(text))).allowed("wire addresses up to 65535"));
+        return Err(wrong(format!("\"{}\" reaches beyond the last register", shorten(text)))
+            .allowed("wire addresses up to 65535"));
     }
     let guess = order.or(default_order).is_none() && data.registers() > 1;
     let order = order.or(default_order).unwrap_or(WordOrder::Abcd);
@@ -188,8 +196,13 @@ pub(crate) fn parse(
 }
 
 /// Table and wire address of a number.
-fn locate(number: &str, table: Option<ModbusTable>, numbering: Option<Numbering>) -> Result<(ModbusTable, u16), Problem> {
-    let value: Option<u32> = number.parse().ok().filter(|_| number.len() <= 6 && number.bytes().all(|b| b.is_ascii_digit()));
+fn locate(
+    number: &str,
+    table: Option<ModbusTable>,
+    numbering: Option<Numbering>,
+) -> Result<(ModbusTable, u16), Problem> {
+    let value: Option<u32> =
+        number.parse().ok().filter(|_| number.len() <= 6 && number.bytes().all(|b| b.is_ascii_digit()));
     let Some(value) = value else {
         return Err(Problem::new(format!("'{}' is not a register number", shorten(number))).allowed("digits only"));
     };
@@ -211,9 +224,16 @@ fn locate(number: &str, table: Option<ModbusTable>, numbering: Option<Numbering>
     }
 }
 
-fn prefixed(number: &str, value: u32, digits: usize, table: Option<ModbusTable>) -> Result<(ModbusTable, u16), Problem> {
+fn prefixed(
+    number: &str,
+    value: u32,
+    digits: usize,
+    table: Option<ModbusTable>,
+) -> Result<(ModbusTable, u16), Problem> {
     let example = if digits == 5 { "40101" } else { "400101" };
-    let wrong = |found: String| Problem::new(found).allowed(format!("{digits} digits as the connection's numbering says, as {example}"));
+    let wrong = |found: String| {
+        Problem::new(found).allowed(format!("{digits} digits as the connection's numbering says, as {example}"))
+    };
     if number.len() != digits {
         let help = "One connection uses one style: change the number, or the connection's numbering.";
         return Err(wrong(format!("found {number}, another style of numbering")).help(help));
@@ -221,11 +241,14 @@ fn prefixed(number: &str, value: u32, digits: usize, table: Option<ModbusTable>)
     let power = 10u32.pow(digits as u32 - 1);
     let (digit, register) = (value / power, value % power);
     let Some(from_digit) = TABLES.iter().map(|(_, t)| *t).find(|t| t.digit() == digit) else {
-        return Err(wrong(format!("found {number}")).help("The first digit is 0 coil, 1 discrete, 3 input or 4 holding."));
+        return Err(
+            wrong(format!("found {number}")).help("The first digit is 0 coil, 1 discrete, 3 input or 4 holding.")
+        );
     };
     if register == 0 {
         let first = format!("{digit}{:0width$}", 1, width = digits - 1);
-        let help = format!("The first register is {first}; write numbering = \"zero-based\" if the document counts from 0.");
+        let help =
+            format!("The first register is {first}; write numbering = \"zero-based\" if the document counts from 0.");
         return Err(Problem::new(format!("found {number}")).allowed(format!("{first} or more")).help(help));
     }
     if let Some(table) = table.filter(|t| *t != from_digit) {
@@ -241,30 +264,61 @@ mod tests {
     use super::*;
 
     fn read(text: &str, numbering: Numbering) -> Result<ModbusAddress, String> {
-        parse(text, 1, Some(numbering), Some(WordOrder::Abcd)).map(|(a, _)| a).map_err(|p| format!("{} {}", p.found, p.help))
+        parse(text, 1, Some(numbering), Some(WordOrder::Abcd))
+            .map(|(a, _)| a)
+            .map_err(|p| format!("{} {}", p.found, p.help))
     }
 
     #[test]
     fn the_wire_address_is_said() {
         let explain = |text, n| read(text, n).unwrap().explain();
-        assert_eq!(explain("40101 float32 CDAB", Numbering::FiveDigit), "40101 -> FC3, start 100, 2 registers, unit 1, CDAB");
+        assert_eq!(
+            explain("40101 float32 CDAB", Numbering::FiveDigit),
+            "40101 -> FC3, start 100, 2 registers, unit 1, CDAB"
+        );
         assert_eq!(explain("400101 uint16 unit 5", Numbering::SixDigit), "40101 -> FC3, start 100, 1 register, unit 5");
         assert_eq!(explain("465536 int16", Numbering::SixDigit), "465536 -> FC3, start 65535, 1 register, unit 1");
         assert_eq!(explain("input 30010 int16", Numbering::FiveDigit), "30010 -> FC4, start 9, 1 register, unit 1");
         assert_eq!(explain("coil 00017", Numbering::FiveDigit), "00017 -> FC1, start 16, 1 bit, unit 1");
         assert_eq!(explain("10001", Numbering::FiveDigit), "10001 -> FC2, start 0, 1 bit, unit 1");
         assert_eq!(explain("40110 bit 3", Numbering::FiveDigit), "40110 -> FC3, start 109, 1 register, bit 3, unit 1");
-        assert_eq!(explain("holding 100 float64", Numbering::ZeroBased), "40101 -> FC3, start 100, 4 registers, unit 1, ABCD");
+        assert_eq!(
+            explain("holding 100 float64", Numbering::ZeroBased),
+            "40101 -> FC3, start 100, 4 registers, unit 1, ABCD"
+        );
     }
 
     #[test]
     fn wrong_and_mixed_styles_are_refused() {
-        let five = ["40000 int16", "400101 int16", "100 int16", "holding 100 int16", "20001 int16", "input 40001 int16", "4x101 int16"];
+        let five = [
+            "40000 int16",
+            "400101 int16",
+            "100 int16",
+            "holding 100 int16",
+            "20001 int16",
+            "input 40001 int16",
+            "4x101 int16",
+        ];
         for bad in five {
             assert!(read(bad, Numbering::FiveDigit).is_err(), "{bad}");
         }
-        let more = ["40101", "40101 float", "40101 bool", "40101 int16 bit 3", "40101 bit 16", "40101 bit", "40101 unit 0 int16"];
-        for bad in more.into_iter().chain(["40101 int16 int16", "00017 int16", "", "holding", "40101 int16 unit 248", "-40101 int16"]) {
+        let more = [
+            "40101",
+            "40101 float",
+            "40101 bool",
+            "40101 int16 bit 3",
+            "40101 bit 16",
+            "40101 bit",
+            "40101 unit 0 int16",
+        ];
+        for bad in more.into_iter().chain([
+            "40101 int16 int16",
+            "00017 int16",
+            "",
+            "holding",
+            "40101 int16 unit 248",
+            "-40101 int16",
+        ]) {
             assert!(read(bad, Numbering::FiveDigit).is_err(), "{bad}");
         }
         for bad in ["40101 int16", "holding 65536 int16", "holding 65535 float32", "holding 65535 int16 CDBA"] {

@@ -16,7 +16,12 @@ pub(crate) fn names(tags: &[TagDraft], report: &mut Vec<Diagnostic>) {
             severity: Severity::Error,
             location: tag.location.clone(),
             subject: format!("tag {}", tag.name),
-            found: format!("the name is taken by '{}' at {}:{}", first.name, first.location.file.name, first.location.line()),
+            found: format!(
+                "the name is taken by '{}' at {}:{}",
+                first.name,
+                first.location.file.name,
+                first.location.line()
+            ),
             allowed: Some("names that differ in more than capitals".to_owned()),
             help: None,
         });
@@ -94,13 +99,7 @@ fn overlap((first, a): (&Claim, &ModbusAddress), (second, b): (&Claim, &ModbusAd
         return None;
     }
     let relation = if reads { "overlaps" } else { "is written or read over" };
-    Some(format!(
-        "{} ({}) {relation} {} ({})",
-        second.what,
-        extent(b),
-        first.what,
-        extent(a)
-    ))
+    Some(format!("{} ({}) {relation} {} ({})", second.what, extent(b), first.what, extent(a)))
 }
 
 /// "40101 float32 uses registers 40101-40102".

@@ -198,7 +198,8 @@ fn group(d: &Diagnostic) -> Group<'_> {
 /// The span, cut to the text, to its first line and to whole characters.
 fn on_characters(text: &str, span: &Range<usize>) -> Range<usize> {
     let start = (0..=span.start.min(text.len())).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
-    let end = (span.end.clamp(start, text.len())..=text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len());
+    let end =
+        (span.end.clamp(start, text.len())..=text.len()).find(|i| text.is_char_boundary(*i)).unwrap_or(text.len());
     let first_line = text[start..end].find('\n').map_or(end, |n| start + n);
     start..first_line
 }

@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
-use crate::bounds::{CONNECTIONS_MAX, CVS_MAX, FILE_BYTES_MAX, MODELS_MAX, MVS_MAX, PREDICTIONS_MAX, TAGS_MAX};
-use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity, SourceFile};
 use crate::address::Notation;
+use crate::bounds::{CONNECTIONS_MAX, CVS_MAX, FILE_BYTES_MAX, MODELS_MAX, MVS_MAX, PREDICTIONS_MAX, TAGS_MAX};
 use crate::check;
+use crate::diagnostic::{Diagnostic, Diagnostics, Location, Severity, SourceFile};
 use crate::model::{Config, HighestMode, ModelId, ModelRole, MvId, PredictionRef};
 use crate::quantity::Problem;
 use crate::read::sheet::{self, Sheet};
@@ -44,7 +44,8 @@ impl Loaded {
     #[must_use]
     pub fn at(&self, path: &str) -> Location {
         if let Some(rest) = path.strip_prefix("tag.")
-            && let Some((_, location)) = self.sheet_rows.iter().find(|(name, _)| rest == name || rest.starts_with(&format!("{name}.")))
+            && let Some((_, location)) =
+                self.sheet_rows.iter().find(|(name, _)| rest == name || rest.starts_with(&format!("{name}.")))
         {
             return location.clone();
         }
@@ -85,7 +86,14 @@ impl Loaded {
             allowed: Some("a text file in UTF-8 that this user may read".to_owned()),
             help: None,
         });
-        Self { config: None, diagnostics, source, root: Table::default(), sheet_rows: Vec::new(), known_keys: Vec::new() }
+        Self {
+            config: None,
+            diagnostics,
+            source,
+            root: Table::default(),
+            sheet_rows: Vec::new(),
+            known_keys: Vec::new(),
+        }
     }
 }
 
@@ -94,7 +102,9 @@ impl Loaded {
 pub fn load(path: &Path) -> Loaded {
     let name = path.display().to_string();
     match std::fs::metadata(path) {
-        Ok(m) if m.len() > FILE_BYTES_MAX => return Loaded::failed(name, format!("has {} bytes, more than {FILE_BYTES_MAX}", m.len())),
+        Ok(m) if m.len() > FILE_BYTES_MAX => {
+            return Loaded::failed(name, format!("has {} bytes, more than {FILE_BYTES_MAX}", m.len()));
+        }
         _ => {}
     }
     match std::fs::read_to_string(path) {
@@ -123,7 +133,9 @@ pub fn load_text(file: &Path, text: &str) -> Loaded {
 
     let sheet_rows = sheets
         .iter()
-        .flat_map(|s| s.rows.iter().map(|r| (r.name.clone(), Location { file: s.source.clone(), span: r.span.clone() })))
+        .flat_map(|s| {
+            s.rows.iter().map(|r| (r.name.clone(), Location { file: s.source.clone(), span: r.span.clone() }))
+        })
         .collect();
     let mut diagnostics = Diagnostics::default();
     let mut list = sink.diagnostics.take();
@@ -215,10 +227,9 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
     let handshake_field = r.get("handshake");
     let may_write = app.as_ref().is_some_and(|a| a.highest_mode == HighestMode::ClosedLoop);
     if let Some(field) = app_field.filter(|_| may_write && handshake_field.is_none()) {
-        field.warning(
-            Problem::new("highest_mode is closed_loop, but there is no [handshake]")
-                .help("Without the PLC's permission it stays in ADVISORY: add [handshake], or say highest_mode = \"advisory\"."),
-        );
+        field.warning(Problem::new("highest_mode is closed_loop, but there is no [handshake]").help(
+            "Without the PLC's permission it stays in ADVISORY: add [handshake], or say highest_mode = \"advisory\".",
+        ));
     }
     let handshake = read::handshake::read(handshake_field, &cx);
     let server = read::server::read(r.get("server"), &cx);
@@ -274,7 +285,11 @@ fn read_tags(r: &mut Reader<'_>, place: Place<'_>, cx: &Cx, defaults: TagDefault
                 reader.error(problem);
             }
             let location = place.location(&row.span);
-            drafts.push(TagDraft { name: row.name.clone(), location, tag: read::tag::read(&row.name, reader, cx, defaults) });
+            drafts.push(TagDraft {
+                name: row.name.clone(),
+                location,
+                tag: read::tag::read(&row.name, reader, cx, defaults),
+            });
         }
     }
     if drafts.is_empty() && paths.is_empty() {

@@ -32,11 +32,11 @@ impl Problem {
 }
 
 /// What a duration looks like.
-pub(crate) const DURATIONS: &str = "a number and a unit of time, as \"250 ms\", \"10 s\", \"5 min\", \"2 h\" or \"1 d\"";
+pub(crate) const DURATIONS: &str =
+    "a number and a unit of time, as \"250 ms\", \"10 s\", \"5 min\", \"2 h\" or \"1 d\"";
 
 /// Units of time and their nanoseconds.
-const TIMES: [(&str, f64); 6] =
-    [("us", 1e3), ("ms", 1e6), ("s", 1e9), ("min", 60e9), ("h", 3_600e9), ("d", 86_400e9)];
+const TIMES: [(&str, f64); 6] = [("us", 1e3), ("ms", 1e6), ("s", 1e9), ("min", 60e9), ("h", 3_600e9), ("d", 86_400e9)];
 
 /// Splits "2.5 degC" into number and unit word(s).
 pub(crate) fn split(text: &str) -> Result<(f64, &str), Problem> {
@@ -96,7 +96,8 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Problem> {
 /// A rate "2 degC per s", as EU per second, more than zero.
 pub(crate) fn rate(text: &str, unit: Unit) -> Result<f64, Problem> {
     let wrong = || {
-        Problem::new(format!("found \"{}\"", shorten(text))).allowed(format!("a rate, as \"2 {unit} per s\" (per s, min or h)"))
+        Problem::new(format!("found \"{}\"", shorten(text)))
+            .allowed(format!("a rate, as \"2 {unit} per s\" (per s, min or h)"))
     };
     let (amount_text, per) = text.split_once(" per ").ok_or_else(wrong)?;
     let value = amount(amount_text, unit)?;
@@ -130,7 +131,8 @@ mod tests {
         assert_eq!(duration("0.5 s"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("5 min"), Ok(Duration::from_secs(300)));
         assert_eq!(duration("1.5 d"), Ok(Duration::from_secs(129_600)));
-        for bad in ["", "5", "5min", "five s", "-1 s", "inf s", "nan s", "1e300 s", "5 sec", "1e400 s", "5 m", "5 s s"] {
+        for bad in ["", "5", "5min", "five s", "-1 s", "inf s", "nan s", "1e300 s", "5 sec", "1e400 s", "5 m", "5 s s"]
+        {
             assert!(duration(bad).is_err(), "{bad}");
         }
     }

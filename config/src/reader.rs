@@ -218,7 +218,8 @@ impl<'a> Field<'a> {
 
     pub fn list(&self) -> Option<Vec<Field<'a>>> {
         let Value::List(nodes) = &self.node.value else { return self.wrong_kind("a list in [ ]") };
-        let field = |node| Field { place: self.place, node, key_span: self.key_span.clone(), subject: self.subject.clone() };
+        let field =
+            |node| Field { place: self.place, node, key_span: self.key_span.clone(), subject: self.subject.clone() };
         Some(nodes.iter().map(field).collect())
     }
 

@@ -17,7 +17,9 @@ impl Secret {
             Self::Env(name) => match std::env::var(name) {
                 Ok(value) if !value.is_empty() => Ok(value),
                 Ok(_) => Err(format!("environment variable {name} is empty: set it to the password before starting")),
-                Err(_) => Err(format!("environment variable {name} is not set: set it to the password before starting")),
+                Err(_) => {
+                    Err(format!("environment variable {name} is not set: set it to the password before starting"))
+                }
             },
             Self::File(path) => {
                 let text = std::fs::read_to_string(path)
@@ -39,7 +41,11 @@ pub(crate) fn read(field: &Field<'_>, cx: &Cx) -> Option<Secret> {
         Some(("file", path)) if !path.trim().is_empty() => Secret::File(cx.path(path.trim())),
         _ => {
             // The text itself is not repeated: it may be the password.
-            field.error(Problem::new("password given in clear text").allowed("\"env:NAME\" or \"file:PATH\"").help("Use env: or file:."));
+            field.error(
+                Problem::new("password given in clear text")
+                    .allowed("\"env:NAME\" or \"file:PATH\"")
+                    .help("Use env: or file:."),
+            );
             return None;
         }
     };

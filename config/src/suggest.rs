@@ -10,7 +10,9 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     candidates
         .into_iter()
         .map(|c| (strsim::damerau_levenshtein(&lower, &c.to_lowercase()), c))
-        .filter(|(distance, c)| *distance <= allowed && *distance < c.chars().count().max(1) + usize::from(*distance == 0))
+        .filter(|(distance, c)| {
+            *distance <= allowed && *distance < c.chars().count().max(1) + usize::from(*distance == 0)
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, c)| c)
 }

@@ -23,7 +23,8 @@ pub(crate) fn read_app(field: Option<Field<'_>>) -> Option<App> {
         Some(name.to_owned())
     });
     let mut words = |key| r.get(key).and_then(|f| f.text().map(str::to_owned)).unwrap_or_default();
-    let (description, area, owner, change_ref) = (words("description"), words("area"), words("owner"), words("change_ref"));
+    let (description, area, owner, change_ref) =
+        (words("description"), words("area"), words("owner"), words("change_ref"));
     let start_mode = r.get("start_mode").and_then(|f| start_mode(&f)).unwrap_or(StartMode::Advisory);
     let highest = [("advisory", HighestMode::Advisory), ("closed_loop", HighestMode::ClosedLoop)];
     let highest_mode = r.get("highest_mode").and_then(|f| f.choice(&highest)).unwrap_or(HighestMode::Advisory);
@@ -65,7 +66,15 @@ pub(crate) fn read_timing(field: Option<Field<'_>>) -> Option<Timing> {
         (None, None) => None,
     };
     let cpu = r.get("cpu").and_then(|f| f.table("timing.cpu")).map(cpu).unwrap_or_default();
-    Some(Timing { cycle: cycle?, deadline: deadline?, shed_after, stage_budget: stage_budget?, arm_cycles, arm_after, cpu })
+    Some(Timing {
+        cycle: cycle?,
+        deadline: deadline?,
+        shed_after,
+        stage_budget: stage_budget?,
+        arm_cycles,
+        arm_after,
+        cpu,
+    })
 }
 
 fn stage_budget(mut r: Reader<'_>, deadline: Option<Duration>) -> Option<StageBudget> {

@@ -8,8 +8,8 @@ use crate::address::{ConnectionDraft, Notation, Numbering};
 use crate::address_modbus::ORDERS;
 use crate::bounds::{MODBUS_READ_MAX, MODBUS_WRITE_MAX};
 use crate::model::{
-    Backoff, Connection, ModbusConnection, ModbusTransport, OpcUaConnection, Parity, Protocol, ReadBy, Security, SecurityMode,
-    SecurityPolicy, UserIdentity,
+    Backoff, Connection, ModbusConnection, ModbusTransport, OpcUaConnection, Parity, Protocol, ReadBy, Security,
+    SecurityMode, SecurityPolicy, UserIdentity,
 };
 use crate::quantity::{Problem, words};
 use crate::read::Cx;
@@ -63,7 +63,9 @@ fn backoff(mut r: Reader<'_>) -> Option<Backoff> {
     let longest = r.need("longest", "\"30 s\"").and_then(|f| f.duration());
     let (first, longest) = (first?, longest?);
     if first > longest {
-        r.error(Problem::new(format!("first is {}", words(first))).allowed(format!("at most longest, {}", words(longest))));
+        r.error(
+            Problem::new(format!("first is {}", words(first))).allowed(format!("at most longest, {}", words(longest))),
+        );
     }
     Some(Backoff { first, longest })
 }
@@ -101,7 +103,8 @@ fn opcua(r: &mut Reader<'_>, cx: &Cx) -> (Notation, Option<Duration>, Option<Pro
         Some(field) => field.duration(),
         None => cx.cycle.or(Some(Duration::from_secs(1))),
     };
-    let read_by = interval.map(|time| if by { ReadBy::Subscription { publishing: time } } else { ReadBy::Cyclic { every: time } });
+    let read_by = interval
+        .map(|time| if by { ReadBy::Subscription { publishing: time } } else { ReadBy::Cyclic { every: time } });
     let pki = pki(r, cx, "pki/client");
     let protocol = match (endpoint, security, user, read_by) {
         (Some(endpoint), Some(security), Some(user), Some(read_by)) => {
@@ -125,7 +128,11 @@ fn aliases(mut r: Reader<'_>) -> Vec<(String, String)> {
             list.push((entry.key.clone(), uri.to_owned()));
         } else {
             let help = "A namespace index may change at every restart of the server.";
-            field.error(Problem::new(format!("found \"{uri}\"")).allowed("a namespace URI, as \"urn:...\" or \"http://...\"").help(help));
+            field.error(
+                Problem::new(format!("found \"{uri}\""))
+                    .allowed("a namespace URI, as \"urn:...\" or \"http://...\"")
+                    .help(help),
+            );
         }
     }
     r.take_rest();
@@ -142,11 +149,14 @@ pub(crate) fn endpoint(field: &Field<'_>) -> Option<String> {
     if good {
         return Some(text.to_owned());
     }
-    field.error(Problem::new(format!("found \"{text}\"")).allowed("\"opc.tcp://host:port\" or \"opc.tcp://host:port/path\""));
+    field.error(
+        Problem::new(format!("found \"{text}\"")).allowed("\"opc.tcp://host:port\" or \"opc.tcp://host:port/path\""),
+    );
     None
 }
 
-const MODES: [(&str, SecurityMode); 2] = [("Sign", SecurityMode::Sign), ("SignAndEncrypt", SecurityMode::SignAndEncrypt)];
+const MODES: [(&str, SecurityMode); 2] =
+    [("Sign", SecurityMode::Sign), ("SignAndEncrypt", SecurityMode::SignAndEncrypt)];
 
 const POLICIES: [(&str, SecurityPolicy); 3] = [
     ("Basic256Sha256", SecurityPolicy::Basic256Sha256),
@@ -191,7 +201,10 @@ pub(crate) fn lab_switch(field: &Field<'_>, security: Security, lab: bool) {
         return;
     }
     if lab {
-        field.warning(Problem::new("no security, by the lab switch").help("Never on a plant network: anyone there can read and write."));
+        field.warning(
+            Problem::new("no security, by the lab switch")
+                .help("Never on a plant network: anyone there can read and write."),
+        );
     } else {
         let help = "Only in a laboratory: lab_switch_no_security = true beside it.";
         field.error(Problem::new("found \"None\"").allowed("a secured mode and policy").help(help));
@@ -201,10 +214,13 @@ pub(crate) fn lab_switch(field: &Field<'_>, security: Security, lab: bool) {
 fn modbus(r: &mut Reader<'_>, kind: Kind) -> (Notation, Option<Duration>, Option<Protocol>) {
     let transport = if kind == Kind::ModbusRtu { serial(r) } else { tcp(r, kind) };
     let unit = r.get("unit").map_or(Some(1), |f| f.whole(1, 247)).map(|u| u as u8);
-    let numbering = r.need("numbering", "\"4xxxx, first register is 40001\" or \"zero-based\"").and_then(|f| f.choice(&NUMBERINGS));
+    let numbering =
+        r.need("numbering", "\"4xxxx, first register is 40001\" or \"zero-based\"").and_then(|f| f.choice(&NUMBERINGS));
     let order = r.get("word_order").and_then(|f| f.choice(&ORDERS));
     let poll = r.need("poll", "\"1 s\"").and_then(|f| f.duration());
-    let mut count = |key, default, low, high: u16| r.get(key).map_or(Some(default), |f| f.whole(low, u32::from(high)).map(|n| n as u16));
+    let mut count = |key, default, low, high: u16| {
+        r.get(key).map_or(Some(default), |f| f.whole(low, u32::from(high)).map(|n| n as u16))
+    };
     let gap_limit = count("gap_limit", 8, 0, MODBUS_READ_MAX);
     let max_read = count("max_read", MODBUS_READ_MAX, 4, MODBUS_READ_MAX);
     let max_write = count("max_write", MODBUS_WRITE_MAX, 4, MODBUS_WRITE_MAX);
@@ -220,14 +236,22 @@ fn modbus(r: &mut Reader<'_>, kind: Kind) -> (Notation, Option<Duration>, Option
             pause: pause?,
         }))
     })();
-    (Notation::Modbus { unit: unit.unwrap_or(1), numbering, order, order_wanted_by: RefCell::default() }, poll, protocol)
+    (
+        Notation::Modbus { unit: unit.unwrap_or(1), numbering, order, order_wanted_by: RefCell::default() },
+        poll,
+        protocol,
+    )
 }
 
 fn tcp(r: &mut Reader<'_>, kind: Kind) -> Option<ModbusTransport> {
     let host = r.need("host", "\"192.168.10.31\"").and_then(|f| f.text());
     let port = r.get("port").map_or(Some(502), |f| f.whole(1, 65_535)).map(|p| p as u16);
     let (host, port) = (host?.to_owned(), port?);
-    Some(if kind == Kind::ModbusTcp { ModbusTransport::Tcp { host, port } } else { ModbusTransport::RtuOverTcp { host, port } })
+    Some(if kind == Kind::ModbusTcp {
+        ModbusTransport::Tcp { host, port }
+    } else {
+        ModbusTransport::RtuOverTcp { host, port }
+    })
 }
 
 const BAUDS: [u32; 9] = [1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 57_600, 115_200, 230_400];

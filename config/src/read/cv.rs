@@ -8,7 +8,13 @@ use crate::reader::Reader;
 use crate::units::Unit;
 
 /// Reads one `[cv.*]`. `map` is the model of the optimiser.
-pub(crate) fn read(name: &str, mut r: Reader<'_>, cx: &Cx, models: &[ModelDraft], map: Option<&ModelDraft>) -> Option<Cv> {
+pub(crate) fn read(
+    name: &str,
+    mut r: Reader<'_>,
+    cx: &Cx,
+    models: &[ModelDraft],
+    map: Option<&ModelDraft>,
+) -> Option<Cv> {
     let text = r.need("text", "\"what is limited\"").and_then(|f| f.text());
     let value = r.need("value", "\"model:cB\" or \"tag:QY-101\"");
     let source = value.as_ref().and_then(|f| value_source(f, cx, models, usize::MAX));
@@ -44,8 +50,10 @@ pub(crate) fn read(name: &str, mut r: Reader<'_>, cx: &Cx, models: &[ModelDraft]
         }
         (Some(low), Some(high), Some(back_off)) if low + back_off >= high - back_off => {
             r.error(
-                Problem::new(format!("nothing is left between low {low} and high {high} with back_off {back_off} {eu}"))
-                    .allowed("low + back_off smaller than high - back_off"),
+                Problem::new(format!(
+                    "nothing is left between low {low} and high {high} with back_off {back_off} {eu}"
+                ))
+                .allowed("low + back_off smaller than high - back_off"),
             );
         }
         _ => {}

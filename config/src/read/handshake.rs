@@ -18,7 +18,8 @@ const HEARTBEATS_PER_TIMEOUT: u32 = 3;
 pub(crate) fn read(field: Option<Field<'_>>, cx: &Cx) -> Option<Handshake> {
     let mut r = field?.table("handshake")?;
     const LIKE: &str = "'plc1: nsu=...;s=...'";
-    let write = |f: Option<Field<'_>>, key: &str, kind| f.and_then(|f| cx.output(&f, &format!("handshake.{key}"), kind));
+    let write =
+        |f: Option<Field<'_>>, key: &str, kind| f.and_then(|f| cx.output(&f, &format!("handshake.{key}"), kind));
     let heartbeat_out = write(r.need("heartbeat_out", LIKE), "heartbeat_out", OutputKind::Heartbeat);
     let echo_out = write(r.get("echo_out"), "echo_out", OutputKind::HeartbeatEcho);
     let mode_out = write(r.need("mode_out", LIKE), "mode_out", OutputKind::Mode);
@@ -46,7 +47,9 @@ pub(crate) fn read(field: Option<Field<'_>>, cx: &Cx) -> Option<Handshake> {
         let interval = interval.and_then(|c| cx.connections[c.index()].interval);
         if let Some(interval) = interval.filter(|i| *i * 2 > time) {
             let allowed = format!("at least 2 intervals of the connection, {}", words(interval * 2));
-            f.error(Problem::new(format!("found {}", words(time))).allowed(allowed).help("Read the heartbeat more often."));
+            f.error(
+                Problem::new(format!("found {}", words(time))).allowed(allowed).help("Read the heartbeat more often."),
+            );
         }
         Some(time)
     });

@@ -89,11 +89,11 @@ impl Cx {
             Address::Modbus(a) if purpose == Use::Write && !a.table.is_writable() => {
                 Some(Problem::new(format!("{} cannot be written", a.explain())).allowed("coils and holding registers"))
             }
-            Address::Modbus(a) if purpose == Use::Write && a.bit.is_some() => {
-                Some(Problem::new(format!("{} is one bit of a register", a.explain())).allowed("a whole register, or a coil").help(
-                    "Writing one bit means reading the register first, and the device may change it in between.",
-                ))
-            }
+            Address::Modbus(a) if purpose == Use::Write && a.bit.is_some() => Some(
+                Problem::new(format!("{} is one bit of a register", a.explain()))
+                    .allowed("a whole register, or a coil")
+                    .help("Writing one bit means reading the register first, and the device may change it in between."),
+            ),
             _ => None,
         };
         if let Some(problem) = problem {
@@ -188,7 +188,10 @@ pub(crate) fn named_tables<'a>(
         let report = |problem| reader.place.report(Severity::Error, &entry.key_span, &subject, problem);
         check_name(&entry.key, more_characters).unwrap_or_else(report);
         if let Some(first) = seen.iter().find(|n| n.eq_ignore_ascii_case(&entry.key)) {
-            report(Problem::new(format!("the name is taken by '{first}'")).allowed("names that differ in more than capitals"));
+            report(
+                Problem::new(format!("the name is taken by '{first}'"))
+                    .allowed("names that differ in more than capitals"),
+            );
         }
         seen.push(&entry.key);
         let named = Field { subject, ..field };
@@ -206,8 +209,10 @@ pub(crate) fn check_name(name: &str, more_characters: &str) -> Result<(), Proble
     if !name.is_empty() && name.len() <= 64 && name.chars().all(ok) {
         return Ok(());
     }
-    Err(Problem::new(format!("the name '{}' cannot be used", shorten(name)))
-        .allowed(format!("1 to 64 letters (a-z), digits and {}", more_characters.chars().map(String::from).collect::<Vec<_>>().join(" "))))
+    Err(Problem::new(format!("the name '{}' cannot be used", shorten(name))).allowed(format!(
+        "1 to 64 letters (a-z), digits and {}",
+        more_characters.chars().map(String::from).collect::<Vec<_>>().join(" ")
+    )))
 }
 
 /// Reports a list that is longer than its bound.

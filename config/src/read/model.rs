@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use crate::bounds::{HISTORY_SCANS_MAX, MODEL_BYTES_MAX, MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
 use crate::model::{
-    Address, Bias, EuRange, Filter, InputSource, MatchPlant, Model, ModelInput, ModelOutput, ModelRole, MvId, PredictionId,
-    ValueSource,
+    Address, Bias, EuRange, Filter, InputSource, MatchPlant, Model, ModelInput, ModelOutput, ModelRole, MvId,
+    PredictionId, ValueSource,
 };
 use crate::quantity::{self, Problem, words};
 use crate::read::{Cx, ModelDraft, check_count, no_such, tag};
@@ -49,7 +49,10 @@ pub(crate) fn read(name: &str, mut r: Reader<'_>, cx: &Cx, models: &[ModelDraft]
     let sha256 = sha256(&mut r, file.as_ref());
     let every = match r.get("every") {
         Some(f) if role == ModelRole::Map => {
-            f.error(Problem::new("a map has no interval of its own").help("It runs when the optimiser does: see [optimiser] every."));
+            f.error(
+                Problem::new("a map has no interval of its own")
+                    .help("It runs when the optimiser does: see [optimiser] every."),
+            );
             None
         }
         Some(f) => cx.whole_cycles(&f),
@@ -68,7 +71,8 @@ pub(crate) fn read(name: &str, mut r: Reader<'_>, cx: &Cx, models: &[ModelDraft]
         }
         table.take_rest();
     }
-    let mut outputs = r.need("outputs", "{ cB = { unit = \"mol/l\", range = [0, 2] } }").and_then(|f| f.table("model.*.outputs"));
+    let mut outputs =
+        r.need("outputs", "{ cB = { unit = \"mol/l\", range = [0, 2] } }").and_then(|f| f.table("model.*.outputs"));
     let mut drafts = Vec::new();
     if let Some(table) = &mut outputs {
         for (entry, field) in table.all() {
@@ -79,7 +83,8 @@ pub(crate) fn read(name: &str, mut r: Reader<'_>, cx: &Cx, models: &[ModelDraft]
         table.take_rest();
     }
     let mut biases = r.get("bias").map(|f| biases(&f, cx, role, &drafts)).unwrap_or_default();
-    let mut matches = r.get("match_plant").map(|f| match_plant(&f, cx, role, &models[at].outputs, models)).unwrap_or_default();
+    let mut matches =
+        r.get("match_plant").map(|f| match_plant(&f, cx, role, &models[at].outputs, models)).unwrap_or_default();
     let mut outputs = Vec::new();
     for (i, (name, draft, field)) in drafts.iter().enumerate() {
         let Some(draft) = draft else { continue };
@@ -90,8 +95,13 @@ pub(crate) fn read(name: &str, mut r: Reader<'_>, cx: &Cx, models: &[ModelDraft]
             field.error(Problem::new("'range' is missing").help(like));
             continue;
         };
-        if let Some((source, unit)) = matched.and_then(|m| source_unit(cx, models, m.source)).filter(|(_, u)| *u != draft.unit) {
-            field.error(Problem::new(format!("is in {}, but match_plant compares it with {source} in {unit}", draft.unit)).allowed("the same unit"));
+        if let Some((source, unit)) =
+            matched.and_then(|m| source_unit(cx, models, m.source)).filter(|(_, u)| *u != draft.unit)
+        {
+            field.error(
+                Problem::new(format!("is in {}, but match_plant compares it with {source} in {unit}", draft.unit))
+                    .allowed("the same unit"),
+            );
         }
         let bias = biases.iter().position(|(n, _)| *n == i).map(|b| biases.swap_remove(b).1);
         outputs.push(ModelOutput {
@@ -119,9 +129,8 @@ fn model_file(field: &Field<'_>, cx: &Cx) -> Option<(PathBuf, String)> {
     let path = cx.path(text);
     let problem = match std::fs::metadata(&path) {
         Ok(m) if !m.is_file() => Problem::new(format!("{} is not a file", path.display())),
-        Ok(m) if m.len() > MODEL_BYTES_MAX => {
-            Problem::new(format!("{} has {} bytes", path.display(), m.len())).allowed(format!("at most {MODEL_BYTES_MAX}"))
-        }
+        Ok(m) if m.len() > MODEL_BYTES_MAX => Problem::new(format!("{} has {} bytes", path.display(), m.len()))
+            .allowed(format!("at most {MODEL_BYTES_MAX}")),
         Ok(_) => match std::fs::read(&path) {
             Ok(bytes) => return Some((path, hex(&bytes))),
             Err(e) => Problem::new(format!("{} cannot be read ({e})", path.display())),
@@ -155,13 +164,22 @@ fn sha256(r: &mut Reader<'_>, file: Option<&(PathBuf, String)>) -> Option<String
     let (path, actual) = file?;
     if text != *actual {
         let help = format!("If the new file is approved, write sha256 = \"{actual}\".");
-        field.error(Problem::new(format!("{} has another SHA-256, {actual}", path.display())).allowed(text.clone()).help(help));
+        field.error(
+            Problem::new(format!("{} has another SHA-256, {actual}", path.display())).allowed(text.clone()).help(help),
+        );
     }
     Some(text)
 }
 
 /// `"mv:feed"`, `"tag:TI-103"`, `"model:cB"`, or a table with `tag` or `model`, and `filter`, `delay`.
-fn input(name: &str, field: &Field<'_>, cx: &Cx, models: &[ModelDraft], at: usize, mvs: &[String]) -> Option<ModelInput> {
+fn input(
+    name: &str,
+    field: &Field<'_>,
+    cx: &Cx,
+    models: &[ModelDraft],
+    at: usize,
+    mvs: &[String],
+) -> Option<ModelInput> {
     let made = |source, filter, delay| Some(ModelInput { name: name.to_owned(), source, filter, delay });
     if let Value::Text(text) = &field.node.value {
         return made(source(field, text, cx, models, at, mvs)?, Filter::None, Duration::ZERO);
@@ -185,20 +203,30 @@ fn input(name: &str, field: &Field<'_>, cx: &Cx, models: &[ModelDraft], at: usiz
         let scans = (window + delay).as_nanos().div_ceil(cycle.as_nanos());
         if scans > HISTORY_SCANS_MAX as u128 {
             let problem = Problem::new(format!("delay and window need {scans} scans of history"));
-            r.error(problem.allowed(format!("at most {HISTORY_SCANS_MAX}, {}", words(cycle * HISTORY_SCANS_MAX as u32))));
+            r.error(
+                problem.allowed(format!("at most {HISTORY_SCANS_MAX}, {}", words(cycle * HISTORY_SCANS_MAX as u32))),
+            );
         }
     }
     made(source, filter, delay)
 }
 
-fn source(field: &Field<'_>, text: &str, cx: &Cx, models: &[ModelDraft], at: usize, mvs: &[String]) -> Option<InputSource> {
+fn source(
+    field: &Field<'_>,
+    text: &str,
+    cx: &Cx,
+    models: &[ModelDraft],
+    at: usize,
+    mvs: &[String],
+) -> Option<InputSource> {
     let (kind, name) = text.split_once(':').unwrap_or(("", text));
     match kind {
         "tag" => {
             let id = cx.tag(field, name)?;
             let without_ok = cx.with_tag(id, |t| t.plausible.is_none()).unwrap_or(false);
             if without_ok && !models[at].is_map {
-                let problem = Problem::new(format!("tag {name} has no 'ok' range")).allowed("inputs of a soft sensor need one");
+                let problem =
+                    Problem::new(format!("tag {name} has no 'ok' range")).allowed("inputs of a soft sensor need one");
                 field.error(problem.help("Say where a healthy instrument can be: ok = [low, high] at the tag."));
             }
             Some(InputSource::Tag(id))
@@ -212,7 +240,10 @@ fn source(field: &Field<'_>, text: &str, cx: &Cx, models: &[ModelDraft], at: usi
         }
         "model" => Some(InputSource::Prediction(prediction(field, name, models, at)?)),
         _ => {
-            field.error(Problem::new(format!("found \"{}\"", shorten(text))).allowed("\"tag:...\", \"mv:...\" or \"model:...\""));
+            field.error(
+                Problem::new(format!("found \"{}\"", shorten(text)))
+                    .allowed("\"tag:...\", \"mv:...\" or \"model:...\""),
+            );
             None
         }
     }
@@ -226,11 +257,16 @@ pub(crate) fn prediction(field: &Field<'_>, name: &str, models: &[ModelDraft], b
         return None;
     };
     if models[at].is_map {
-        field.error(Problem::new(format!("model '{model}' is the optimiser's map")).allowed("a soft sensor: a map predicts no present value"));
+        field.error(
+            Problem::new(format!("model '{model}' is the optimiser's map"))
+                .allowed("a soft sensor: a map predicts no present value"),
+        );
         return None;
     }
     if at >= before {
-        field.error(Problem::new(format!("model '{model}' is not before this one")).allowed("models earlier in the file"));
+        field.error(
+            Problem::new(format!("model '{model}' is not before this one")).allowed("models earlier in the file"),
+        );
         return None;
     }
     let outputs = &models[at].outputs;
@@ -339,27 +375,42 @@ fn output(mut r: Reader<'_>) -> Option<OutputDraft> {
 }
 
 /// One table for the only output, or one table per output.
-fn biases(field: &Field<'_>, cx: &Cx, role: ModelRole, outputs: &[(&str, Option<OutputDraft>, Field<'_>)]) -> Vec<(usize, Bias)> {
+fn biases(
+    field: &Field<'_>,
+    cx: &Cx,
+    role: ModelRole,
+    outputs: &[(&str, Option<OutputDraft>, Field<'_>)],
+) -> Vec<(usize, Bias)> {
     let Value::Table(table) = &field.node.value else {
         field.table("model.*.bias");
         return Vec::new();
     };
     if role == ModelRole::Map {
-        field.error(Problem::new("a map has no bias by samples").help("A map is matched to the plant: see match_plant."));
+        field.error(
+            Problem::new("a map has no bias by samples").help("A map is matched to the plant: see match_plant."),
+        );
         return Vec::new();
     }
     let unit = |i: usize| outputs.get(i).and_then(|(_, draft, _)| draft.as_ref()).map(|d| d.unit);
     if table.entry("with").is_some() || table.entries.iter().all(|e| !matches!(e.node.value, Value::Table(_))) {
         if outputs.len() > 1 {
             let all: Vec<&str> = outputs.iter().map(|(name, ..)| *name).collect();
-            field.error(Problem::new("the model has several outputs").allowed(format!("one bias table per output: {}", all.join(", "))));
+            field.error(
+                Problem::new("the model has several outputs")
+                    .allowed(format!("one bias table per output: {}", all.join(", "))),
+            );
             return Vec::new();
         }
         return field.table("model.*.bias").and_then(|r| bias(r, cx, unit(0)?)).map(|b| (0, b)).into_iter().collect();
     }
     let mut list = Vec::new();
     for entry in &table.entries {
-        let named = Field { place: field.place, node: &entry.node, key_span: entry.key_span.clone(), subject: format!("{}, {}", field.subject, entry.key) };
+        let named = Field {
+            place: field.place,
+            node: &entry.node,
+            key_span: entry.key_span.clone(),
+            subject: format!("{}, {}", field.subject, entry.key),
+        };
         let Some(i) = outputs.iter().position(|(name, ..)| *name == entry.key) else {
             named.error(no_such("output", &entry.key, outputs.iter().map(|(name, ..)| *name)));
             continue;
@@ -372,7 +423,8 @@ fn biases(field: &Field<'_>, cx: &Cx, role: ModelRole, outputs: &[(&str, Option<
 fn bias(mut r: Reader<'_>, cx: &Cx, unit: Unit) -> Option<Bias> {
     let with = r.need("with", "\"AI-101\"").and_then(|f| {
         let id = cx.tag(&f, f.text()?)?;
-        let (other, unseen) = cx.with_tag(id, |t| (t.unit, matches!(t.address, Address::Modbus(_)) && t.sampled_at.is_none()))?;
+        let (other, unseen) =
+            cx.with_tag(id, |t| (t.unit, matches!(t.address, Address::Modbus(_)) && t.sampled_at.is_none()))?;
         if other != unit {
             f.error(Problem::new(format!("the tag is in {other}")).allowed(format!("the unit of the output, {unit}")));
         }
@@ -402,7 +454,9 @@ fn match_plant(
 ) -> Vec<(String, MatchPlant)> {
     let Some(mut r) = field.table("model.*.match_plant") else { return Vec::new() };
     if role == ModelRole::SoftSensor {
-        r.error(Problem::new("a soft sensor is not matched to the plant").help("It is corrected by samples: see bias."));
+        r.error(
+            Problem::new("a soft sensor is not matched to the plant").help("It is corrected by samples: see bias."),
+        );
     }
     let filter = r.need("filter", "\"10 min\"").and_then(|f| f.duration());
     let mut list = Vec::new();

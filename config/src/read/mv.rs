@@ -72,7 +72,9 @@ pub(crate) fn read(name: &str, id: MvId, mut r: Reader<'_>, cx: &Cx) -> Option<M
                 operator_low = read(Some(low.clone()), "operator_low", "Operator limit, low", eu);
                 operator_high = read(Some(high.clone()), "operator_high", "Operator limit, high", eu);
             }
-            Some(list) => field.error(Problem::new(format!("found {} addresses", list.len())).allowed("two: [low, high]")),
+            Some(list) => {
+                field.error(Problem::new(format!("found {} addresses", list.len())).allowed("two: [low, high]"))
+            }
             None => {}
         }
     }
@@ -85,7 +87,10 @@ pub(crate) fn read(name: &str, id: MvId, mut r: Reader<'_>, cx: &Cx) -> Option<M
     if let (Some(field), Some(deadband), Some((up, down, per))) = (&deadband_field, deadband, moves) {
         let smallest = up.min(down);
         if deadband >= smallest {
-            let found = format!("move {smallest} {eu} per {} but deadband {deadband} {eu}: the setpoint would never move", words(per));
+            let found = format!(
+                "move {smallest} {eu} per {} but deadband {deadband} {eu}: the setpoint would never move",
+                words(per)
+            );
             field.error(Problem::new(found).allowed(format!("a deadband below {smallest} {eu}")));
         }
     }
@@ -152,7 +157,11 @@ fn verify_of(mut r: Reader<'_>, unit: Unit, cx: &Cx) -> Option<Verify> {
         let by = f.duration()?;
         if let Some(cycle) = cx.cycle.filter(|c| by < *c) {
             let allowed = format!("at least one cycle, {}", words(cycle));
-            f.error(Problem::new(format!("found {}", words(by))).allowed(allowed).help("The read-back cannot be seen earlier."));
+            f.error(
+                Problem::new(format!("found {}", words(by)))
+                    .allowed(allowed)
+                    .help("The read-back cannot be seen earlier."),
+            );
         }
         Some(by)
     });

@@ -14,7 +14,12 @@ use crate::tree::shorten;
 const FUNCTIONS: [&str; 12] = ["abs", "sqrt", "exp", "ln", "log10", "log2", "sin", "cos", "tan", "tanh", "min", "max"];
 
 /// Reads `[optimiser]`.
-pub(crate) fn read(field: Option<Field<'_>>, cx: &Cx, models: &[ModelDraft], budget: Option<Duration>) -> Option<Optimiser> {
+pub(crate) fn read(
+    field: Option<Field<'_>>,
+    cx: &Cx,
+    models: &[ModelDraft],
+    budget: Option<Duration>,
+) -> Option<Optimiser> {
     let mut r = field?.table("optimiser")?;
     let every = r.need("every", "\"30 s\"").and_then(|f| cx.whole_cycles(&f));
     let map = r.need("model", "\"ss\"").and_then(|f| {
@@ -101,7 +106,10 @@ fn check_names(text: &str, field: &Field<'_>, map: &Model, prices: &[Price]) {
     names.extend(map.outputs.iter().map(|o| o.name.as_str()));
     for price in prices {
         if names.contains(&price.name.as_str()) {
-            field.error(Problem::new(format!("price '{}' has the name of an input or output of the map", price.name)).allowed("another name"));
+            field.error(
+                Problem::new(format!("price '{}' has the name of an input or output of the map", price.name))
+                    .allowed("another name"),
+            );
         }
     }
     names.extend(prices.iter().map(|p| p.name.as_str()));
@@ -120,7 +128,9 @@ fn check_names(text: &str, field: &Field<'_>, map: &Model, prices: &[Price]) {
         }
     }
     for price in prices.iter().filter(|p| !used.contains(&p.name.as_str())) {
-        field.warning(Problem::new(format!("price '{}' is not used", price.name)).help("Remove it, or use it in the objective."));
+        field.warning(
+            Problem::new(format!("price '{}' is not used", price.name)).help("Remove it, or use it in the objective."),
+        );
     }
 }
 

@@ -8,14 +8,16 @@ use crate::read::{Cx, check_count, named_tables};
 use crate::reader::{Field, Reader};
 use crate::secret;
 
-const ROLES: [(&str, Role); 3] = [("Observer", Role::Observer), ("Operator", Role::Operator), ("Engineer", Role::Engineer)];
+const ROLES: [(&str, Role); 3] =
+    [("Observer", Role::Observer), ("Operator", Role::Operator), ("Engineer", Role::Engineer)];
 
 /// Reads `[server]`.
 pub(crate) fn read(field: Option<Field<'_>>, cx: &Cx) -> Option<Server> {
     let mut r = field?.table("server")?;
     let endpoint = r.need("endpoint", "\"opc.tcp://0.0.0.0:4841/name\"").and_then(|f| endpoint(&f));
     let lab = r.get("lab_switch_no_security").and_then(|f| f.boolean()).unwrap_or(false);
-    let security = r.need("security", "[\"SignAndEncrypt / Basic256Sha256\"]").map(|f| offered(&f, lab)).unwrap_or_default();
+    let security =
+        r.need("security", "[\"SignAndEncrypt / Basic256Sha256\"]").map(|f| offered(&f, lab)).unwrap_or_default();
     let anonymous_read = r.get("anonymous").map_or(Some(false), |f| f.choice(&[("none", false), ("read", true)]));
     let mut users = Vec::new();
     let user_field = r.get("user");
@@ -24,14 +26,24 @@ pub(crate) fn read(field: Option<Field<'_>>, cx: &Cx) -> Option<Server> {
     let trust = r.get("trust_any_client");
     let trust_any_client = trust.as_ref().map_or(Some(false), |f| f.boolean());
     if let (Some(field), Some(true)) = (&trust, trust_any_client) {
-        field.warning(Problem::new("any client certificate is accepted").help("A lab switch: on a plant, put the clients' certificates into the trusted folder."));
+        field.warning(
+            Problem::new("any client certificate is accepted")
+                .help("A lab switch: on a plant, put the clients' certificates into the trusted folder."),
+        );
     }
     let pki = pki(&mut r, cx, "pki/server");
     if users.is_empty() && anonymous_read == Some(false) {
         let problem = Problem::new("nobody can connect: no user, and no anonymous reader");
         r.warning(problem.help("Add [server.user.hmi], or anonymous = \"read\"."));
     }
-    Some(Server { endpoint: endpoint?, security, anonymous_read: anonymous_read?, users, pki, trust_any_client: trust_any_client? })
+    Some(Server {
+        endpoint: endpoint?,
+        security,
+        anonymous_read: anonymous_read?,
+        users,
+        pki,
+        trust_any_client: trust_any_client?,
+    })
 }
 
 /// One security or a list.

@@ -18,8 +18,27 @@ use crate::tree::{Entry, Node, Table, Value, shorten};
 
 /// Columns of a sheet.
 pub(crate) const COLUMNS: [&str; 21] = [
-    "name", "text", "connection", "address", "type", "unit", "range_low", "range_high", "ok_low", "ok_high", "max_rate_per_s",
-    "frozen_band", "frozen_after", "stale_after", "scan", "access", "on_bad", "factor", "offset", "sampled_at", "good_when",
+    "name",
+    "text",
+    "connection",
+    "address",
+    "type",
+    "unit",
+    "range_low",
+    "range_high",
+    "ok_low",
+    "ok_high",
+    "max_rate_per_s",
+    "frozen_band",
+    "frozen_after",
+    "stale_after",
+    "scan",
+    "access",
+    "on_bad",
+    "factor",
+    "offset",
+    "sampled_at",
+    "good_when",
 ];
 
 /// Columns that every sheet has.
@@ -56,7 +75,9 @@ pub(crate) fn read(field: &Field<'_>, cx: &Cx, sink: &Sink) -> Option<Sheet> {
             Some(Sheet { source, rows })
         }
         Err(e) => {
-            field.error(Problem::new(format!("{} cannot be read ({e})", path.display())).allowed("a text file in UTF-8"));
+            field.error(
+                Problem::new(format!("{} cannot be read ({e})", path.display())).allowed("a text file in UTF-8"),
+            );
             None
         }
     }
@@ -89,7 +110,12 @@ fn rows(place: Place<'_>, cx: &Cx) -> Vec<Row> {
             Ok(record) => record,
             Err(e) => {
                 let at = e.position().map_or(0, |p| p.byte() as usize);
-                place.report(Severity::Error, &(at..at), "tag sheet", Problem::new(format!("the row cannot be read ({e})")));
+                place.report(
+                    Severity::Error,
+                    &(at..at),
+                    "tag sheet",
+                    Problem::new(format!("the row cannot be read ({e})")),
+                );
                 continue;
             }
         };
@@ -100,7 +126,12 @@ fn rows(place: Place<'_>, cx: &Cx) -> Vec<Row> {
         if record.len() != columns.len() {
             let found = format!("the row has {} cells", record.len());
             let problem = Problem::new(found).allowed(format!("{}, one per column", columns.len()));
-            place.report(Severity::Error, &span, "tag sheet", problem.help("Put a text that contains the separator in quotes."));
+            place.report(
+                Severity::Error,
+                &span,
+                "tag sheet",
+                problem.help("Put a text that contains the separator in quotes."),
+            );
             continue;
         }
         rows.extend(row(place, &columns, &record, span, cx));
@@ -146,11 +177,19 @@ fn row_span(text: &str, from: usize) -> Range<usize> {
 }
 
 /// The cells of a row as the keys of a `[tag.*]`.
-fn row(place: Place<'_>, columns: &[Option<&'static str>], record: &csv::StringRecord, span: Range<usize>, cx: &Cx) -> Option<Row> {
+fn row(
+    place: Place<'_>,
+    columns: &[Option<&'static str>],
+    record: &csv::StringRecord,
+    span: Range<usize>,
+    cx: &Cx,
+) -> Option<Row> {
     let cells = Cells { columns, record, span: span.clone(), text: &place.source.text };
     let (name, name_span) = cells.get("name").unwrap_or_default();
     let subject = format!("tag {name}");
-    let report = |span: &Range<usize>, key: &str, problem| place.report(Severity::Error, span, &format!("{subject}, {key}"), problem);
+    let report = |span: &Range<usize>, key: &str, problem| {
+        place.report(Severity::Error, span, &format!("{subject}, {key}"), problem)
+    };
     if name.is_empty() {
         place.report(Severity::Error, &span, "tag sheet", Problem::new("a row without a name"));
         return None;
@@ -166,9 +205,12 @@ fn row(place: Place<'_>, columns: &[Option<&'static str>], record: &csv::StringR
     }
     let (connection, _) = cells.get("connection").unwrap_or_default();
     let home = cx.connections.iter().find(|c| c.name == connection);
-    if let Some((kind, span)) = cells.get("type").filter(|(kind, _)| !TYPES.iter().any(|(name, _)| name == kind) && !kind.starts_with("bit ")) {
+    if let Some((kind, span)) =
+        cells.get("type").filter(|(kind, _)| !TYPES.iter().any(|(name, _)| name == kind) && !kind.starts_with("bit "))
+    {
         let help = did_you_mean(kind, TYPES.iter().map(|t| t.0));
-        let problem = Problem::new(format!("found '{}'", shorten(kind))).allowed(TYPES.map(|t| t.0).join(", ")).help(help);
+        let problem =
+            Problem::new(format!("found '{}'", shorten(kind))).allowed(TYPES.map(|t| t.0).join(", ")).help(help);
         report(&span, "type", problem);
     } else if let Some((address, span)) = cells.get("address") {
         let modbus = home.is_some_and(|c| matches!(c.notation, Notation::Modbus { .. }));
@@ -176,7 +218,8 @@ fn row(place: Place<'_>, columns: &[Option<&'static str>], record: &csv::StringR
         add("at", span, Value::Text(format!("{connection}: {address}{kind}")));
     }
     for (key, low, high) in [("range", "range_low", "range_high"), ("ok", "ok_low", "ok_high")] {
-        let ends: Vec<Node> = [low, high].iter().filter_map(|c| cells.get(c)).map(|(cell, span)| number(cell, span)).collect();
+        let ends: Vec<Node> =
+            [low, high].iter().filter_map(|c| cells.get(c)).map(|(cell, span)| number(cell, span)).collect();
         if let Some(first) = ends.first() {
             let span = first.span.start..ends.last().map_or(first.span.end, |n| n.span.end).max(first.span.end);
             add(key, span, Value::List(ends));
@@ -210,7 +253,8 @@ fn row(place: Place<'_>, columns: &[Option<&'static str>], record: &csv::StringR
         match duration(scan) {
             Ok(time) if time == interval => {}
             Ok(time) => {
-                let allowed = format!("{}, how often connection '{connection}' brings values, or an empty cell", words(interval));
+                let allowed =
+                    format!("{}, how often connection '{connection}' brings values, or an empty cell", words(interval));
                 report(&span, "scan", Problem::new(format!("found {}", words(time))).allowed(allowed));
             }
             Err(problem) => report(&span, "scan", problem),

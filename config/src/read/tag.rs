@@ -59,11 +59,13 @@ pub(crate) fn read(name: &str, mut r: Reader<'_>, cx: &Cx, defaults: TagDefaults
     let unit_field = r.need("unit", "\"degC\"");
     let unit = unit_field.and_then(|f| unit(&f));
     let range = r.need("range", "[0, 100]").and_then(|f| f.range());
-    let scaling = r.get("scale").and_then(|f| f.table("tag.*.scale")).map_or(Some(Scaling::None), |t| scaling(t, range));
+    let scaling =
+        r.get("scale").and_then(|f| f.table("tag.*.scale")).map_or(Some(Scaling::None), |t| scaling(t, range));
 
     let plausible = r.get("ok").and_then(|f| plausible(&f, range));
     let max_rate_per_s = r.get("max_rate").zip(unit).and_then(|(f, unit)| f.rate(unit));
-    let frozen = r.get("frozen").and_then(|f| f.table("tag.*.frozen")).zip(unit).and_then(|(t, unit)| frozen(t, unit, range));
+    let frozen =
+        r.get("frozen").and_then(|f| f.table("tag.*.frozen")).zip(unit).and_then(|(t, unit)| frozen(t, unit, range));
     let stale = r.get("stale_after");
     let stale_after = stale.as_ref().map_or(Some(defaults.stale_after), |f| f.duration());
     let mut hold = r.get("hold").map_or(Some(defaults.hold), |f| f.duration_or_zero());
@@ -205,7 +207,9 @@ fn same_connection(field: &Field<'_>, cx: &Cx, found: u32, tag: Option<&(crate::
         return Some(());
     }
     let (home, found) = (&cx.connections[home.index()].name, &cx.connections[found as usize].name);
-    field.error(Problem::new(format!("is on connection '{found}'")).allowed(format!("the tag's own connection, '{home}'")));
+    field.error(
+        Problem::new(format!("is on connection '{found}'")).allowed(format!("the tag's own connection, '{home}'")),
+    );
     None
 }
 
@@ -214,7 +218,9 @@ fn sampled_at(field: &Field<'_>, cx: &Cx, what: &str, tag: Option<&(crate::Conne
     let Some(address) = text.strip_suffix("unix-seconds") else {
         let help = "The word says how the number counts: seconds since 1970-01-01 UTC.";
         let problem = Problem::new(format!("found \"{}\"", shorten(text)));
-        field.error(problem.allowed("an address and the word unix-seconds, as \"gc: 40103 uint32 unix-seconds\"").help(help));
+        field.error(
+            problem.allowed("an address and the word unix-seconds, as \"gc: 40103 uint32 unix-seconds\"").help(help),
+        );
         return None;
     };
     let (connection, address) = cx.address(field, address.trim(), &format!("{what}, sampled_at"), Use::Companion)?;
@@ -224,7 +230,9 @@ fn sampled_at(field: &Field<'_>, cx: &Cx, what: &str, tag: Option<&(crate::Conne
 
 fn good_when(field: &Field<'_>, cx: &Cx, what: &str, tag: Option<&(crate::ConnectionId, Address)>) -> Option<GoodWhen> {
     let text = field.text()?;
-    let parts = text.rsplit_once('=').and_then(|(a, v)| Some((a.trim(), v.trim().parse::<f64>().ok().filter(|v| v.is_finite())?)));
+    let parts = text
+        .rsplit_once('=')
+        .and_then(|(a, v)| Some((a.trim(), v.trim().parse::<f64>().ok().filter(|v| v.is_finite())?)));
     let Some((address, equals)) = parts else {
         let problem = Problem::new(format!("found \"{}\"", shorten(text)));
         field.error(problem.allowed("an address, =, and the value that means good, as \"gc: 40110 bit 3 = 1\""));

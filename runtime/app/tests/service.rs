@@ -18,7 +18,8 @@ const NODES: u32 = 3_000;
 
 /// A supervisor of the real program; the folder holds the server's keys.
 fn start(folder: &tempfile::TempDir, change: impl FnOnce(&mut Options)) -> Supervisor {
-    let nodes = (0..NODES).map(|i| NodeSpec { path: format!("Inputs/T{i}"), text: String::new(), kind: NodeKind::Number });
+    let nodes =
+        (0..NODES).map(|i| NodeSpec { path: format!("Inputs/T{i}"), text: String::new(), kind: NodeKind::Number });
     let directory = Directory { application: "TEST".into(), nodes: nodes.collect(), ..Directory::default() };
     let server = ServerSettings {
         endpoint: "opc.tcp://127.0.0.1:0/test".into(),
@@ -65,7 +66,8 @@ fn after_kill_9_it_comes_back_with_every_value() {
     assert_eq!(first.restarts, 0);
     signal(&first, Signal::SIGKILL);
     // Nothing is published again: what comes back comes from the supervisor's memory.
-    let second = wait_for(&supervisor, "back", |s| s.pid != first.pid && s.address.is_some() && s.nodes_served == NODES);
+    let second =
+        wait_for(&supervisor, "back", |s| s.pid != first.pid && s.address.is_some() && s.nodes_served == NODES);
     assert_eq!(second.restarts, 1);
     assert!(second.last_end.as_deref().is_some_and(|t| t.contains("signal: 9")), "{second:?}");
     let pid = second.pid.expect("runs");

@@ -54,7 +54,14 @@ fn r101() -> ViewState {
     };
     let stage = |name: &str, us: u64| TimingRow {
         name: name.into(),
-        summary: Summary { count: 900, last: us * 1000, p50: us * 950, p99: us * 1900, p999: us * 2300, max: us * 2500 },
+        summary: Summary {
+            count: 900,
+            last: us * 1000,
+            p50: us * 950,
+            p99: us * 1900,
+            p999: us * 2300,
+            max: us * 2500,
+        },
     };
     ViewState {
         title: "R101-OPT  Van de Vusse reactor".into(),
@@ -76,7 +83,11 @@ fn r101() -> ViewState {
             unit: "EUR/h".into(),
             solve: "optimal".into(),
         }),
-        trends: vec![trend("profit", "EUR/h", 8.27, 15.8), trend("cB", "mol/l", 1.09, 1.096), trend("duty", "kJ/h", 5549.0, 6104.0)],
+        trends: vec![
+            trend("profit", "EUR/h", 8.27, 15.8),
+            trend("cB", "mol/l", 1.09, 1.096),
+            trend("duty", "kJ/h", 5549.0, 6104.0),
+        ],
         timing: vec![
             stage("total", 13_000),
             stage("freeze", 9),
@@ -130,7 +141,16 @@ fn the_faceplate_at_80_by_24() {
 #[test]
 fn mode_reason_and_holds_are_visible_at_the_smallest_agreed_size() {
     let text = picture(&r101(), 80, 24);
-    for wanted in ["CLOSED LOOP", "PLC asks for closed loop", "held by", "engineering high limit", "OUTSIDE", "gc DOWN", "17.82", "42 %"] {
+    for wanted in [
+        "CLOSED LOOP",
+        "PLC asks for closed loop",
+        "held by",
+        "engineering high limit",
+        "OUTSIDE",
+        "gc DOWN",
+        "17.82",
+        "42 %",
+    ] {
         assert!(text.contains(wanted), "{wanted} is missing in\n{text}");
     }
 }

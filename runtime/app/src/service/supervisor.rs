@@ -21,7 +21,9 @@ use flyball_core::ports::Clock;
 use flyball_core::time::Timestamp;
 
 use super::calls::{OpenCalls, check};
-use super::channel::{ChannelError, FROM_SERVICE_BYTES_MAX, FromService, Hello, TO_SERVICE_BYTES_MAX, ToService, receive, send};
+use super::channel::{
+    ChannelError, FROM_SERVICE_BYTES_MAX, FromService, Hello, TO_SERVICE_BYTES_MAX, ToService, receive, send,
+};
 use super::pending::Pending;
 use super::words::{forward_lines, plain};
 use crate::clock::SystemClock;
@@ -326,7 +328,8 @@ fn start_threads(
     calls: &Sender<Call>,
     events: Sender<Event>,
 ) -> std::io::Result<()> {
-    let (Some(mut stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) else {
+    let (Some(mut stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
         return Err(std::io::Error::other("the child has no pipes"));
     };
     let named = |name: &str| thread::Builder::new().name(name.into());

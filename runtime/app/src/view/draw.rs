@@ -91,7 +91,8 @@ fn header(frame: &mut Frame, area: Rect, state: &ViewState) {
 
 fn mv_table(frame: &mut Frame, area: Rect, state: &ViewState) {
     let mut lines = vec![
-        Line::from(format!(" {:<12}{:>9}{:>11}{:>10}  {:<9}{}", "", "setpoint", "next move", "optimum", "", "held by")).dark_gray(),
+        Line::from(format!(" {:<12}{:>9}{:>11}{:>10}  {:<9}{}", "", "setpoint", "next move", "optimum", "", "held by"))
+            .dark_gray(),
     ];
     for mv in state.mvs.iter().take(ROWS_MAX) {
         let text = format!(
@@ -188,10 +189,17 @@ fn trend_lines(frame: &mut Frame, area: Rect, trend: &Trend) {
     frame.render_widget(Paragraph::new(text), label);
     /// Steps of a bar: eight per row, with room for tall terminals.
     const STEPS: f64 = 100.0;
-    let scaled: Vec<u64> = points
-        .iter()
-        .map(|x| if high > low { 1 + ((x - low) / (high - low) * (STEPS - 1.0)).round() as u64 } else { STEPS as u64 / 2 })
-        .collect();
+    let scaled: Vec<u64> =
+        points
+            .iter()
+            .map(|x| {
+                if high > low {
+                    1 + ((x - low) / (high - low) * (STEPS - 1.0)).round() as u64
+                } else {
+                    STEPS as u64 / 2
+                }
+            })
+            .collect();
     let area = Rect { x: bars.x + 1.min(bars.width), width: bars.width.saturating_sub(2), ..bars };
     frame.render_widget(Sparkline::default().data(&scaled).max(STEPS as u64).style(Style::new().cyan()), area);
 }
@@ -199,7 +207,8 @@ fn trend_lines(frame: &mut Frame, area: Rect, trend: &Trend) {
 fn timing(frame: &mut Frame, area: Rect, state: &ViewState) {
     let missed = state.overruns.total;
     let title = format!(" Deadline {} ms missed {missed} times ", state.deadline.as_millis());
-    let mut lines = vec![Line::from(format!(" {:<10}{:>8}{:>8}{:>8}{:>8}", "", "last", "p50", "p99", "max")).dark_gray()];
+    let mut lines =
+        vec![Line::from(format!(" {:<10}{:>8}{:>8}{:>8}{:>8}", "", "last", "p50", "p99", "max")).dark_gray()];
     for row in &state.timing {
         let s = row.summary;
         let [last, p50, p99, max] = [s.last, s.p50, s.p99, s.max].map(|ns| Nanos(ns).to_string());

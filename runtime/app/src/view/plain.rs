@@ -10,14 +10,22 @@ pub fn line(state: &ViewState) -> String {
     if !state.sub_state.is_empty() {
         parts[0] += &format!(" ({})", state.sub_state);
     }
-    parts.extend(state.mvs.iter().map(|mv| format!("{} {} -> {} {}", mv.name, maybe(mv.actual), maybe(mv.optimum), mv.unit)));
+    parts.extend(
+        state.mvs.iter().map(|mv| format!("{} {} -> {} {}", mv.name, maybe(mv.actual), maybe(mv.optimum), mv.unit)),
+    );
     for cv in &state.cvs {
         let quality = if cv.status.is_good() { "" } else { " (not good)" };
         let limit = if cv.violated() { " OUTSIDE ITS LIMITS" } else { "" };
         parts.push(format!("{} {} {}{quality}{limit}", cv.name, maybe(cv.value), cv.unit));
     }
     if let Some(objective) = &state.objective {
-        parts.push(format!("{} {} of {} {}", objective.name, maybe(objective.now), maybe(objective.optimum), objective.unit));
+        parts.push(format!(
+            "{} {} of {} {}",
+            objective.name,
+            maybe(objective.now),
+            maybe(objective.optimum),
+            objective.unit
+        ));
     }
     parts.push(format!("missed {}", state.overruns.total));
     if let Some((done, next)) = &state.progress {

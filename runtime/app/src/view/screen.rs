@@ -73,7 +73,8 @@ impl Screen {
         while event::poll(Duration::ZERO)? {
             let Event::Key(key) = event::read()? else { continue };
             let ctrl_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
-            asked |= key.kind == KeyEventKind::Press && (ctrl_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc));
+            asked |=
+                key.kind == KeyEventKind::Press && (ctrl_c || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc));
         }
         Ok(asked)
     }
