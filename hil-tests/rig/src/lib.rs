@@ -4,10 +4,12 @@
 //! * `gate`: the PLC's gate blocks; `panel`: what operator and engineer set; `signals`: the one table of signals.
 //! * `plc`: all of it together, one scan at a time.
 //! * `scenario`: what happens to R-101 in a demonstration, and the score beside the oracle.
+//! * `servers`: the PLC on OPC UA and Modbus TCP, AI-101 on a port of its own (`gc`), in real time or faster.
 //! * `virtual_rig`: the field ports of the runtime on a virtual clock, without sockets.
 //! * `turbine`: rows of real gas-turbine measurements as registers.
 
 pub mod gate;
+pub mod gc;
 #[cfg(test)]
 mod hand;
 #[cfg(test)]
@@ -18,6 +20,9 @@ pub mod r101;
 pub mod random;
 pub mod scenario;
 pub mod score;
+pub mod servers;
 pub mod signals;
-//T
-//V
+pub mod turbine;
+pub mod virtual_rig;
+#[cfg(test)]
+mod wire_test;

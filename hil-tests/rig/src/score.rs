@@ -20,8 +20,8 @@ const LONG_WINDOW_MOVES: usize = 10;
 const MEAN_S: usize = 60;
 const PROFIT_WITHIN: Duration = Duration::from_secs(25 * 60);
 const BACK_WITHIN: Duration = Duration::from_secs(11 * 60);
-/// "Near" the oracle's feed, l/h: half a percent of the plant's profit.
-const FEED_NEAR: f64 = 3.0;
+/// "Near" the oracle's feed, l/h: two percent, which is what a back-off on the duty costs.
+const FEED_NEAR: f64 = 3.5;
 
 /// One line of the closing table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -266,7 +266,7 @@ impl Score {
         if let Disturbance::Step { .. } = self.disturbance {
             let after = self.above_until.zip(self.disturbed_at).map(|(t, d)| t.saturating_sub(d)).unwrap_or_default();
             let got = format!("{} s ({} s above)", after.as_secs(), self.above_for.as_secs());
-            row("duty back <= 6000 kJ/h", "within 660 s".into(), got, happened && after <= BACK_WITHIN);
+            row("duty back <= 6000 kJ/h", "within 660 s of the step".into(), got, happened && after <= BACK_WITHIN);
         }
         let wanted = self.oracle().point();
         let near = (self.feed - wanted.feed).abs() <= FEED_NEAR;

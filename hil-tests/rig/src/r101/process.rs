@@ -37,7 +37,7 @@ pub struct Noise {
 impl Noise {
     /// Good instruments. With less than this a frozen check would fire on a steady plant.
     pub const SMALL: Self =
-        Self { feed: 0.2, temperature: 0.01, feed_temperature: 0.03, duty: 5.0, analyser: 0.002, laboratory: 0.0 };
+        Self { feed: 0.2, temperature: 0.01, feed_temperature: 0.01, duty: 5.0, analyser: 0.002, laboratory: 0.0 };
     /// Exact instruments.
     pub const OFF: Self =
         Self { feed: 0.0, temperature: 0.0, feed_temperature: 0.0, duty: 0.0, analyser: 0.0, laboratory: 0.0 };
