@@ -101,6 +101,12 @@ impl Config {
         let at = self.tags.iter().position(|t| t.name.eq_ignore_ascii_case(name))?;
         Some(TagId(at as u32))
     }
+
+    /// True when a critical CV takes its value from this prediction.
+    #[must_use]
+    pub fn critical_prediction(&self, id: PredictionId) -> bool {
+        self.cvs.iter().any(|cv| cv.critical && cv.source == ValueSource::Prediction(id))
+    }
 }
 
 /// Who this application is: printed in reports, served under Identification.
@@ -236,7 +242,7 @@ pub struct OpcUaConnection {
 }
 
 /// Message security of an OPC UA endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Security {
     /// Sign or sign and encrypt.
     pub mode: SecurityMode,
@@ -250,7 +256,7 @@ impl Security {
 }
 
 /// OPC UA MessageSecurityMode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum SecurityMode {
     /// Clear text.
     None,
@@ -261,7 +267,7 @@ pub enum SecurityMode {
 }
 
 /// OPC UA security policies; deprecated ones cannot be named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum SecurityPolicy {
     /// Clear text.
     None,

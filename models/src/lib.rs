@@ -1,1 +1,141 @@
-//! placeholder
+//! Neural models behind the predictor port, and the setpoint optimiser.
+//!
+//! [`load_model`] turns an ONNX file into a [`LoadedModel`], or says in one sentence why not. The file brings its own contract
+//! ([`contract`]); it is checked against the configuration and on this machine before anything is predicted. [`NetOptimizer`]
+//! searches setpoints through a loaded steady-state map.
+//!
+//! Words: a *map* is a model of role `Map`; *columns* are inputs or outputs of one row of a batch.
+
+mod check;
+pub mod contract;
+mod engine;
+mod error;
+mod file;
+pub mod limits;
+mod objective;
+mod optimiser;
+mod predictor;
+mod search;
+
+use core::time::Duration;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use flyball_config::Model;
+use flyball_core::ports::Clock;
+
+pub use check::{LoadReport, SourceInfo, sources_of};
+pub use contract::ModelContract;
+pub use engine::{BatchPlan, SteadyMap};
+pub use error::{ModelError, Refusal};
+pub use objective::{Objective, Term};
+pub use optimiser::{ITERATIONS_MAX, NetOptimizer, STARTS_MAX};
+pub use predictor::OnnxPredictor;
+
+/// A model that passed every check.
+#[derive(Debug, Clone)]
+pub struct LoadedModel {
+    /// Name in the configuration.
+    pub name: String,
+    /// What the file says about itself, in the file's column order.
+    pub contract: ModelContract,
+    /// Time of one prediction on this machine.
+    pub report: LoadReport,
+    /// What is worth telling the engineer, one sentence each.
+    pub warnings: Vec<String>,
+    graph: engine::Graph,
+}
+
+/// Loads the model of a configuration: reads the file, checks it, runs its golden vectors and measures it.
+///
+/// `sources` describe the inputs in the order of `Model::inputs` ([`sources_of`]). `budget` is the predict stage's.
+///
+/// # Errors
+/// The first rule that the file breaks. A panic of the engine's parser is an error, too.
+pub fn load_model(model: &Model, sources: &[SourceInfo], budget: Duration, clock: &dyn Clock) -> Result<LoadedModel, ModelError> {
+    let bytes = file::read(&model.file).map_err(|e| e.of(&model.name))?;
+    load_bytes(model, &bytes, sources, budget, clock)
+}
+
+/// The same for bytes that were read already.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn load_bytes(
+    model: &Model,
+    bytes: &[u8],
+    sources: &[SourceInfo],
+    budget: Duration,
+    clock: &dyn Clock,
+) -> Result<LoadedModel, ModelError> {
+    catch_unwind(AssertUnwindSafe(|| load_checked(model, bytes, sources, budget, clock)))
+        .unwrap_or_else(|_| {
+            Err(ModelError::new(
+                Refusal::Engine,
+                "the engine's parser panicked on the file",
+                "a well-formed ONNX file is needed",
+                "export the model again; if it still happens, report it with the file",
+            ))
+        })
+        .map_err(|e| e.of(&model.name))
+}
+
+fn load_checked(
+    model: &Model,
+    bytes: &[u8],
+    sources: &[SourceInfo],
+    budget: Duration,
+    clock: &dyn Clock,
+) -> Result<LoadedModel, ModelError> {
+    if bytes.len() as u64 > limits::FILE_BYTES_MAX {
+        return Err(ModelError::new(
+            Refusal::TooLarge,
+            format!("the file has {} bytes", bytes.len()),
+            format!("at most {} MiB are allowed", limits::FILE_BYTES_MAX >> 20),
+            "use a compact model",
+        ));
+    }
+    file::check_hash(bytes, &model.sha256)?;
+    let (proto, shape) = file::decode(bytes)?;
+    let contract = ModelContract::read(&proto)?;
+    if contract.inputs.len() != shape.inputs {
+        return Err(ModelError::new(
+            Refusal::WrongShape,
+            format!("the graph takes {} numbers and plc.inputs names {}", shape.inputs, contract.inputs.len()),
+            "both must be the same",
+            "write the file again with the scripts of models/tools or mend its metadata",
+        ));
+    }
+    let matched = check::match_configuration(&contract, model, sources)?;
+    let mut graph = engine::Graph::new(&proto, shape, contract.outputs.len())?;
+    let mut plan = graph.plan(1)?;
+    check::check_golden(&contract, &mut plan)?;
+    let report = check::time(&contract, &mut plan, budget, clock)?;
+    graph.input_order = matched.input_order;
+    graph.output_order = matched.output_order;
+    Ok(LoadedModel { name: model.name.clone(), contract, report, warnings: matched.warnings, graph })
+}
+
+impl LoadedModel {
+    /// A predictor with its own engine state.
+    ///
+    /// # Errors
+    /// The engine refused to build the plan.
+    pub fn predictor(&self) -> Result<OnnxPredictor, ModelError> {
+        Ok(OnnxPredictor::new(self.batch_plan(1)?, self.input_ranges()))
+    }
+
+    /// A plan that answers `rows` rows at once, in the configuration's order.
+    ///
+    /// # Errors
+    /// `rows` is out of range or the engine refused to build the plan.
+    pub fn batch_plan(&self, rows: usize) -> Result<BatchPlan, ModelError> {
+        self.graph.plan(rows).map_err(|e| e.of(&self.name))
+    }
+
+    /// Training range of each configured input, EU.
+    #[must_use]
+    pub fn input_ranges(&self) -> Vec<(f64, f64)> {
+        let range = |column: &usize| (self.contract.inputs[*column].train_min, self.contract.inputs[*column].train_max);
+        self.graph.input_order.iter().map(range).collect()
+    }
+}

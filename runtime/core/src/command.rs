@@ -65,3 +65,16 @@ pub enum Outcome {
     /// The sample is older than allowed or from the future.
     BadSampleTime,
 }
+
+impl Action {
+    /// Lowest role that may ask for it.
+    #[must_use]
+    pub const fn lowest_role(&self) -> Role {
+        match self {
+            Self::SetMode(_) | Self::Hold(_) | Self::MvService(..) | Self::LabSample(..) | Self::Acknowledge => {
+                Role::Operator
+            }
+            Self::SetPrice(..) | Self::ResetBias(_) | Self::ResetTiming => Role::Engineer,
+        }
+    }
+}

@@ -26,7 +26,11 @@ pub struct Taker<T> {
 
 /// An exchange of `boxes` boxes (at least 3), each made by `fill`. `ring` is called after each `give`.
 #[must_use]
-pub fn exchange<T>(boxes: usize, mut fill: impl FnMut() -> T, ring: Arc<dyn Fn() + Send + Sync>) -> (Giver<T>, Taker<T>) {
+pub fn exchange<T>(
+    boxes: usize,
+    mut fill: impl FnMut() -> T,
+    ring: Arc<dyn Fn() + Send + Sync>,
+) -> (Giver<T>, Taker<T>) {
     assert!(boxes >= 3, "one box being filled, one waiting, one being read");
     let shared = Arc::new(Shared { full: ArrayQueue::new(boxes), free: ArrayQueue::new(boxes) });
     for _ in 0..boxes {
@@ -49,6 +53,19 @@ impl<T> Giver<T> {
         // Capacity equals the number of boxes, so a push cannot fail.
         let _ = self.shared.full.push(free);
         (self.ring)();
+    }
+}
+
+impl<T> Giver<T> {
+    /// Hands over a filled box and leaves an empty one (with old contents) in its place. Returns false when nobody had returned one:
+    /// then the filled box stays and its contents are lost to the taker.
+    pub fn swap(&mut self, filled: &mut Box<T>) -> bool {
+        let Some(mut empty) = self.shared.free.pop().or_else(|| self.shared.full.pop()) else { return false };
+        std::mem::swap(filled, &mut empty);
+        // One box was taken out above, so there is room.
+        let given = self.shared.full.push(empty).is_ok();
+        (self.ring)();
+        given
     }
 }
 

@@ -2,16 +2,28 @@
 //!
 //! All waiting is outside. See docs/ARCHITECTURE.md for the five rooms and the one door.
 
+pub mod advisor;
+pub mod bias;
 pub mod bounds;
 pub mod command;
+pub mod condition;
+pub mod controller;
+pub mod deadline;
 pub mod exchange;
+pub mod executive;
+pub mod feature;
+pub mod field;
 pub mod guard;
+pub mod handshake;
 pub mod image;
 pub mod link;
 pub mod mode;
 pub mod optimum;
 pub mod outside;
+pub mod pacer;
 pub mod ports;
+pub mod record;
+pub mod sensor;
 pub mod status;
 pub mod time;
 pub mod value;

@@ -141,12 +141,8 @@ pub fn link_pair(
     const BOXES: usize = 4;
     let image = LinkImage { state: LinkState::Starting, samples: vec![Sample::WAITING; plan.reads.len()] };
     let batch = WriteBatch { cycle: 0, not_after: Timestamp::ZERO, cells: vec![None; plan.writes.len()] };
-    let outcome = WriteOutcome {
-        cycle: 0,
-        status: crate::status::Status::Good,
-        done: Timestamp::ZERO,
-        discarded: false,
-    };
+    let outcome =
+        WriteOutcome { cycle: 0, status: crate::status::Status::Good, done: Timestamp::ZERO, discarded: false };
     let (images, image_taker) = exchange(BOXES, || image.clone(), Arc::new(|| {}));
     let (batches, batch_taker) = exchange(BOXES, || batch.clone(), ring);
     let (outcomes, outcome_taker) = exchange(BOXES, || outcome, Arc::new(|| {}));
@@ -159,7 +155,6 @@ pub fn link_pair(
         outcomes: outcome_taker,
         next_scan: Arc::clone(&next_scan),
     };
-    let seat =
-        LinkSeat { plan, images, writes: batch_taker, outcomes, next_scan, stop, clock, utc, time_scale };
+    let seat = LinkSeat { plan, images, writes: batch_taker, outcomes, next_scan, stop, clock, utc, time_scale };
     (seat, door)
 }

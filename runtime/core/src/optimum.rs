@@ -113,6 +113,14 @@ pub enum HeldBy {
     NoGain,
     /// Write verification failed three times.
     VerifyFailed,
+    /// Waiting until the last write is verified.
+    Verifying,
+    /// First write after entry: the plant's own setpoint.
+    Entry,
+    /// The scan began too late.
+    Late,
+    /// Operator limits cross each other or cannot be read.
+    LimitsCross,
 }
 
 /// The answer for one MV.

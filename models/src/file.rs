@@ -1,0 +1,213 @@
+//! From bytes to a checked ONNX graph: nothing is built from a file before its size, hash, weights, operators and shape are known good.
+
+use std::io::Read;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+use tract_onnx::pb;
+use tract_onnx::prelude::Framework;
+
+use crate::error::{ModelError, Refusal};
+use crate::limits;
+
+/// Shape of the graph's one input and one output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub inputs: usize,
+    /// False: the graph says batch 1; true: the batch is symbolic.
+    pub any_batch: bool,
+}
+
+/// Reads a model file of at most [`limits::FILE_BYTES_MAX`].
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let unreadable = |e: std::io::Error| {
+        ModelError::new(
+            Refusal::Unreadable,
+            format!("{} cannot be read ({e})", path.display()),
+            "a readable ONNX file is needed",
+            "check the path (relative to the configuration file) and the rights",
+        )
+    };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(limits::FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > limits::FILE_BYTES_MAX {
+        return Err(ModelError::new(
+            Refusal::TooLarge,
+            format!("{} is larger than {} bytes", path.display(), limits::FILE_BYTES_MAX),
+            format!("at most {} MiB are allowed", limits::FILE_BYTES_MAX >> 20),
+            "use a compact model",
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Compares the SHA-256 of the bytes with the configuration's.
+pub(crate) fn check_hash(bytes: &[u8], expected: &str) -> Result<(), ModelError> {
+    use core::fmt::Write;
+    let mut found = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        let _ = write!(found, "{byte:02x}");
+    }
+    if found.eq_ignore_ascii_case(expected.trim()) {
+        return Ok(());
+    }
+    Err(ModelError::new(
+        Refusal::WrongHash,
+        format!("the file has sha256 {found}"),
+        format!("the configuration allows only {expected}"),
+        "if the new file is approved, put its sha256 into the configuration; if not, put the approved file back",
+    ))
+}
+
+/// Decodes the protobuf and checks everything that can be checked without building the graph.
+pub(crate) fn decode(bytes: &[u8]) -> Result<(pb::ModelProto, Shape), ModelError> {
+    let damaged = |why: String| {
+        ModelError::new(Refusal::NotOnnx, why, "a complete ONNX file is needed", "export or copy the file again")
+    };
+    let mut reader = bytes;
+    let file = tract_onnx::onnx()
+        .proto_model_for_read(&mut reader)
+        .map_err(|e| damaged(format!("the file is not ONNX or is damaged ({})", e.root_cause())))?;
+    let Some(graph) = &file.graph else {
+        return Err(damaged("the file has no graph".to_owned()));
+    };
+    check_graph(graph, &tract_onnx::onnx().op_register, 0)?;
+    let shape = shape(graph)?;
+    Ok((file, shape))
+}
+
+fn check_graph(graph: &pb::GraphProto, known: &tract_onnx::model::OnnxOpRegister, depth: usize) -> Result<(), ModelError> {
+    if graph.node.len() > limits::NODES_MAX || depth > limits::DEPTH_MAX {
+        return Err(ModelError::new(
+            Refusal::TooLarge,
+            format!("the graph has {} nodes at depth {depth}", graph.node.len()),
+            format!("at most {} nodes and depth {} are allowed", limits::NODES_MAX, limits::DEPTH_MAX),
+            "use a compact model",
+        ));
+    }
+    if !graph.sparse_initializer.is_empty() {
+        return Err(weight("the graph has sparse weights".to_owned(), "dense float weights are allowed"));
+    }
+    for tensor in &graph.initializer {
+        check_tensor(tensor, &tensor.name)?;
+    }
+    for node in &graph.node {
+        let domain_known = node.domain.is_empty() || node.domain == "ai.onnx";
+        if !domain_known || !known.0.contains_key(&node.op_type) {
+            return Err(ModelError::new(
+                Refusal::UnknownOperator,
+                format!("node '{}' uses operator {}{}", node.name, prefix(&node.domain), node.op_type),
+                "only standard ONNX operators that the engine has are allowed",
+                "export the model with standard operators (opset 9 to 18)",
+            ));
+        }
+        for attribute in &node.attribute {
+            for tensor in attribute.t.iter().chain(&attribute.tensors) {
+                check_tensor(tensor, &node.name)?;
+            }
+            if attribute.floats.iter().chain([&attribute.f]).any(|v| v.is_nan()) {
+                return Err(weight(format!("attribute {} of node '{}' is NaN", attribute.name, node.name), "every number must be finite"));
+            }
+            for inner in attribute.g.iter().chain(&attribute.graphs) {
+                check_graph(inner, known, depth + 1)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn prefix(domain: &str) -> String {
+    if domain.is_empty() { String::new() } else { format!("{domain}.") }
+}
+
+/// Refuses external data, sizes that contradict the dimensions, and floats that are not finite.
+fn check_tensor(tensor: &pb::TensorProto, name: &str) -> Result<(), ModelError> {
+    const EXTERNAL: i32 = 1; // onnx.proto: TensorProto.DataLocation.EXTERNAL
+    if tensor.data_location == Some(EXTERNAL) || !tensor.external_data.is_empty() {
+        return Err(ModelError::new(
+            Refusal::ExternalData,
+            format!("the weights '{name}' are stored in another file"),
+            "all weights must be inside the model file",
+            "save the model in one file",
+        ));
+    }
+    let mut elements = 1_u64;
+    for dim in &tensor.dims {
+        let size = u64::try_from(*dim).ok();
+        elements = size.and_then(|d| elements.checked_mul(d)).ok_or_else(|| misfit(tensor, name))?;
+    }
+    let typed = [tensor.float_data.len(), tensor.double_data.len(), tensor.int32_data.len(), tensor.int64_data.len(), tensor.uint64_data.len(), tensor.string_data.len()];
+    let bytes_per = match tensor.data_type {
+        1 | 6 | 12 => 4,   // FLOAT, INT32, UINT32
+        7 | 11 | 13 => 8,  // INT64, DOUBLE, UINT64
+        4 | 5 | 10 | 16 => 2, // UINT16, INT16, FLOAT16, BFLOAT16
+        2 | 3 | 9 => 1,    // UINT8, INT8, BOOL
+        8 => 0,            // STRING, never raw
+        other => {
+            return Err(weight(format!("the weights '{name}' have data type {other}"), "ONNX number types are allowed"));
+        }
+    };
+    let stored = if tensor.raw_data.is_empty() {
+        typed.iter().sum::<usize>() as u64
+    } else if bytes_per > 0 && tensor.raw_data.len() % bytes_per == 0 {
+        (tensor.raw_data.len() / bytes_per) as u64
+    } else {
+        return Err(misfit(tensor, name));
+    };
+    if stored != elements {
+        return Err(misfit(tensor, name));
+    }
+    let raw32 = tensor.raw_data.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+    let raw64 = tensor.raw_data.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]));
+    let plain = tensor.float_data.iter().map(|v| f64::from(*v)).chain(tensor.double_data.iter().copied());
+    let first_bad = match tensor.data_type {
+        1 => raw32.chain(plain).position(|v| !v.is_finite()),
+        11 => raw64.chain(plain).position(|v| !v.is_finite()),
+        _ => None,
+    };
+    match first_bad {
+        Some(at) => Err(weight(format!("element {at} of the weights '{name}' is NaN or infinite"), "every weight must be finite")),
+        None => Ok(()),
+    }
+}
+
+fn misfit(tensor: &pb::TensorProto, name: &str) -> ModelError {
+    weight(format!("the weights '{name}' do not fill their dimensions {:?}", tensor.dims), "size and data must agree")
+}
+
+fn weight(found: String, allowed: &str) -> ModelError {
+    ModelError::new(Refusal::BadWeight, found, allowed, "train or export the model again")
+}
+
+/// One float input [1 or N, n] and one output.
+fn shape(graph: &pb::GraphProto) -> Result<Shape, ModelError> {
+    let wrong = |found: String| {
+        ModelError::new(
+            Refusal::WrongShape,
+            found,
+            "one float32 input of shape [1, n] or [N, n] and one output are allowed",
+            "export the model with a static number of inputs in one tensor",
+        )
+    };
+    let free: Vec<_> = graph.input.iter().filter(|i| !graph.initializer.iter().any(|t| t.name == i.name)).collect();
+    if free.len() != 1 || graph.output.len() != 1 {
+        return Err(wrong(format!("the graph has {} inputs and {} outputs", free.len(), graph.output.len())));
+    }
+    let Some(pb::type_proto::Value::TensorType(tensor)) = free[0].r#type.as_ref().and_then(|t| t.value.as_ref()) else {
+        return Err(wrong(format!("input '{}' has no tensor type", free[0].name)));
+    };
+    if tensor.elem_type != 1 {
+        return Err(wrong(format!("input '{}' has element type {}", free[0].name, tensor.elem_type)));
+    }
+    use pb::tensor_shape_proto::dimension::Value as Dim;
+    let dims: Vec<_> = tensor.shape.iter().flat_map(|s| &s.dim).map(|d| d.value.as_ref()).collect();
+    match dims.as_slice() {
+        [batch, Some(Dim::DimValue(n))] if (1..=flyball_core::bounds::MODEL_INPUTS_MAX as i64).contains(n) => match batch {
+            Some(Dim::DimValue(1)) => Ok(Shape { inputs: *n as usize, any_batch: false }),
+            Some(Dim::DimValue(other)) => Err(wrong(format!("input '{}' has a fixed batch of {other}", free[0].name))),
+            Some(Dim::DimParam(_)) | None => Ok(Shape { inputs: *n as usize, any_batch: true }),
+        },
+        _ => Err(wrong(format!("input '{}' has {} dimensions, or its second is not a number of 1 to 64", free[0].name, dims.len()))),
+    }
+}

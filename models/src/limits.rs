@@ -1,0 +1,18 @@
+//! Every maximum of a model file, each with its reason. What is larger is refused before anything is built from it.
+
+/// Bytes of a model file. Compact models have kilobytes; 64 MiB leaves room for the largest that meets a scan budget.
+pub const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Nodes of a graph. A compact network has tens; ten thousand keeps the load time in seconds.
+pub const NODES_MAX: usize = 10_000;
+/// Subgraphs inside subgraphs.
+pub const DEPTH_MAX: usize = 8;
+/// Rows of one batched run: 32 starting points with 33 columns each.
+pub const BATCH_ROWS_MAX: usize = 33 * 32;
+/// Golden vectors that a file must bring: fewer prove too little.
+pub const GOLDEN_PAIRS_MIN: usize = 10;
+/// Golden vectors that are run at load.
+pub const GOLDEN_PAIRS_MAX: usize = 1_000;
+/// Largest tolerance of golden vectors, share of the output's span. One per cent is no proof any more.
+pub const GOLDEN_TOLERANCE_MAX: f64 = 1e-2;
+/// Timed runs at load.
+pub const TIMED_RUNS: usize = 1_000;

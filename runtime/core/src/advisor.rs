@@ -1,0 +1,259 @@
+//! Advisor: asks the optimiser with the plant's present state, and turns its answer into recommendations. The third room of the scan.
+//!
+//! The map is corrected by the plant (output bias = plant - map at the present point, filtered), but only while the process is steady:
+//! during a transient the difference is dynamics, not model error (RTO practice, domain guide 5.10).
+
+use std::time::Duration;
+
+use flyball_config::{Config, Direction, InputSource, MatchPlant, Model, ModelOutput, Mv, Optimiser, ValueSource};
+use heapless::Vec;
+
+use crate::bounds::{CVS_MAX, MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
+use crate::condition::Conditioned;
+use crate::feature::scans_of;
+use crate::guard::{MvFacts, MvGuard};
+use crate::optimum::{CvProblem, HeldBy, MvProblem, Optimum, Problem, SolveStatus};
+use crate::ports::{Optimizer, Probe};
+use crate::sensor::Prediction;
+use crate::time::{ScanCycle, Timestamp, nanos};
+
+/// The map's own prediction may change by this share of an output's range and still count as steady.
+const STEADY_BAND: f64 = 0.01;
+
+/// State of the plant-to-map matching of one map output.
+#[derive(Debug, Clone, Copy)]
+struct Match {
+    /// Share of the difference taken per scan: 1 - exp(-cycle / filter).
+    share: f64,
+    bias: f64,
+    started: bool,
+    anchor: f64,
+    steady_since: Option<Timestamp>,
+}
+
+impl Match {
+    fn new(output: &ModelOutput, cycle: Duration) -> Self {
+        let filter = output.match_plant.map_or(Duration::ZERO, |m| m.filter);
+        let ratio = cycle.as_secs_f64() / filter.as_secs_f64().max(cycle.as_secs_f64());
+        Self { share: 1.0 - (-ratio).exp(), bias: 0.0, started: false, anchor: 0.0, steady_since: None }
+    }
+}
+
+/// Move limits hold per `move_per`; one optimiser period may be shorter (a part of them) or longer (still one whole move).
+fn moves_per_run(mv: &Mv, every: Duration) -> (f64, f64) {
+    let share = (every.as_secs_f64() / mv.move_per.as_secs_f64()).min(1.0);
+    (mv.move_up * share, mv.move_down * share)
+}
+
+/// The optimiser with everything that is fixed about its question.
+pub struct Advisor {
+    settings: Optimiser,
+    map: Model,
+    engine: Box<dyn Optimizer>,
+    matches: std::vec::Vec<Match>,
+    cvs: std::vec::Vec<flyball_config::Cv>,
+    /// Largest moves (up, down) of each MV in one optimiser period.
+    moves: std::vec::Vec<(f64, f64)>,
+    every_scans: u64,
+    last_slot: Option<u64>,
+    problem: Problem,
+    /// Newest answer.
+    pub optimum: Optimum,
+    /// Cycle of the newest answer.
+    pub solved_at: Option<u64>,
+    /// Failed solves in a row.
+    pub failures: u32,
+}
+
+impl Advisor {
+    /// Binds the optimiser of a configuration; None when it has none.
+    #[must_use]
+    pub fn new(config: &Config, engine: Option<Box<dyn Optimizer>>) -> Option<Self> {
+        let settings = config.optimiser.clone()?;
+        let map = config.models[settings.map.index()].clone();
+        let mut prices = Vec::new();
+        for p in &settings.prices {
+            prices.push(p.value).ok()?;
+        }
+        let problem = Problem { mvs: Vec::new(), cvs: Vec::new(), inputs: Vec::new(), output_bias: Vec::new(), prices };
+        Some(Self {
+            every_scans: scans_of(settings.every, config.timing.cycle).max(1) as u64,
+            matches: map.outputs.iter().map(|o| Match::new(o, config.timing.cycle)).collect(),
+            cvs: config.cvs.clone(),
+            moves: config.mvs.iter().map(|mv| moves_per_run(mv, settings.every)).collect(),
+            settings,
+            map,
+            engine: engine?,
+            last_slot: None,
+            problem,
+            optimum: Optimum::default(),
+            solved_at: None,
+            failures: 0,
+        })
+    }
+
+    /// Prices now.
+    #[must_use]
+    pub fn prices(&self) -> &[f64] {
+        &self.problem.prices
+    }
+
+    /// Changes a price; false when there is no such price or the number is not finite.
+    pub fn set_price(&mut self, index: u32, price: f64) -> bool {
+        match self.problem.prices.get_mut(index as usize) {
+            Some(p) if price.is_finite() => {
+                *p = price;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Solves when it is due. `mvs`: facts and guard per MV; `usable`: MV in service. Returns true when it solved.
+    ///
+    /// Bounded: one map evaluation per scan for the matching, and the optimiser's own iteration budget when due.
+    pub fn run(
+        &mut self,
+        cycle: &ScanCycle,
+        tags: &[Conditioned],
+        predictions: &[Prediction],
+        mvs: &[(MvFacts, bool)],
+        guards: &[MvGuard],
+        probe: &mut dyn Probe,
+    ) -> bool {
+        let slot = cycle.number / self.every_scans;
+        let due = self.last_slot != Some(slot);
+        if !self.pose(tags, predictions, mvs, guards) {
+            if due {
+                self.last_slot = Some(slot);
+                self.fail(mvs);
+            }
+            return due;
+        }
+        self.match_plant(cycle.now, tags, predictions);
+        if !due {
+            return false;
+        }
+        self.last_slot = Some(slot);
+        self.engine.optimise(&self.problem, &mut self.optimum, probe);
+        if self.optimum.status == SolveStatus::Failed {
+            self.fail(mvs);
+        } else {
+            self.failures = 0;
+            self.solved_at = Some(cycle.number);
+        }
+        true
+    }
+
+    /// True when the newest answer may be followed.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        self.solved_at.is_some() && self.failures == 0
+    }
+
+    /// True when the direction is "more is better".
+    #[must_use]
+    pub fn maximises(&self) -> bool {
+        self.settings.direction == Direction::Maximise
+    }
+
+    fn fail(&mut self, mvs: &[(MvFacts, bool)]) {
+        self.failures = self.failures.saturating_add(1);
+        self.optimum.status = SolveStatus::Failed;
+        for (answer, (facts, _)) in self.optimum.mvs.iter_mut().zip(mvs) {
+            answer.next = facts.readback.unwrap_or(answer.next);
+            answer.held_by = HeldBy::Quality;
+        }
+    }
+
+    /// Writes the present state into the question; false when an input of the map is Bad.
+    fn pose(
+        &mut self,
+        tags: &[Conditioned],
+        predictions: &[Prediction],
+        mvs: &[(MvFacts, bool)],
+        guards: &[MvGuard],
+    ) -> bool {
+        let p = &mut self.problem;
+        p.mvs.clear();
+        p.cvs.clear();
+        p.inputs.clear();
+        p.output_bias.clear();
+        for (((facts, in_service), guard), (move_up, move_down)) in
+            mvs.iter().zip(guards).zip(self.moves.iter().copied())
+        {
+            let Some(now) = facts.readback else { return false };
+            let tight = guard.tight(facts.operator);
+            let (low, high) = tight.map_or((now, now), |t| (t.low, t.high));
+            let free = *in_service && tight.is_some();
+            // Lists are as long as the configuration's, which `bounds` limits.
+            let _ = p.mvs.push(MvProblem { now, low, high, move_up, move_down, free });
+        }
+        for input in &self.map.inputs {
+            let value = match input.source {
+                InputSource::Tag(tag) => tags[tag.index()].get(),
+                InputSource::Prediction(id) => predictions[id.index()].get(),
+                InputSource::Mv(mv) => p.mvs.get(mv.index()).map(|m| m.now),
+            };
+            let Some(value) = value else { return false };
+            let _ = p.inputs.push(value);
+        }
+        for m in &self.matches {
+            let _ = p.output_bias.push(m.bias);
+        }
+        for cv in &self.cvs {
+            let active = value_of(cv.source, tags, predictions).is_some();
+            let range = self.map.outputs[cv.map_output as usize].range;
+            let _ = p.cvs.push(CvProblem {
+                low: cv.low.map_or(f64::NEG_INFINITY, |l| l + cv.back_off),
+                high: cv.high.map_or(f64::INFINITY, |h| h - cv.back_off),
+                priority: cv.priority,
+                scale: range.span(),
+                active,
+                map_output: cv.map_output,
+            });
+        }
+        true
+    }
+
+    fn match_plant(&mut self, now: Timestamp, tags: &[Conditioned], predictions: &[Prediction]) {
+        if self.map.outputs.iter().all(|o| o.match_plant.is_none()) {
+            return;
+        }
+        let mut inputs = [0.0; MODEL_INPUTS_MAX];
+        let mut outputs = [0.0; MODEL_OUTPUTS_MAX];
+        let (n, m) = (self.problem.inputs.len(), self.map.outputs.len().min(CVS_MAX));
+        inputs[..n].copy_from_slice(&self.problem.inputs);
+        if !self.engine.evaluate(&inputs[..n], &mut outputs[..m]) {
+            return;
+        }
+        for i in 0..m {
+            let output = &self.map.outputs[i];
+            let (state, map) = (&mut self.matches[i], outputs[i]);
+            if (map - state.anchor).abs() > STEADY_BAND * output.range.span() || state.steady_since.is_none() {
+                state.anchor = map;
+                state.steady_since = Some(now);
+            }
+            let Some(MatchPlant { source, filter }) = output.match_plant else { continue };
+            let steady = state.steady_since.is_some_and(|s| nanos(now.since(s)) >= nanos(filter));
+            let Some(plant) = value_of(source, tags, predictions).filter(|_| steady) else { continue };
+            let target = plant - map;
+            if state.started {
+                state.bias += state.share * (target - state.bias);
+            } else {
+                state.bias = target;
+                state.started = true;
+            }
+            self.problem.output_bias[i] = state.bias;
+        }
+    }
+}
+
+/// Present value of a CV or plant output, substituted values excluded.
+#[must_use]
+pub fn value_of(source: ValueSource, tags: &[Conditioned], predictions: &[Prediction]) -> Option<f64> {
+    match source {
+        ValueSource::Tag(tag) => tags[tag.index()].measured(),
+        ValueSource::Prediction(id) => predictions[id.index()].get(),
+    }
+}

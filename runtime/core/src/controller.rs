@@ -1,0 +1,290 @@
+//! `Controller::step`: the scan. A column of verbs; each room's work is in its own file.
+//!
+//! ```text
+//! obey -> condition -> predict -> judge -> optimise -> transition -> guard -> emit
+//! ```
+//!
+//! The mode transition comes before the guard, so that a cause to shed found in this scan stops the writes of this very scan.
+
+mod judge;
+mod obey;
+mod report;
+
+use flyball_config::{Config, HighestMode, ModelId, PredictionId, ReturnAfterShed, StartMode};
+
+use crate::advisor::Advisor;
+use crate::condition::{Conditioner, Reason};
+use crate::deadline::DeadlineWatch;
+use crate::feature::scans_of;
+use crate::guard::{MvFacts, MvGuard, OperatorLimits, Request, Verdict};
+use crate::handshake::{Link, StatusBit};
+use crate::image::{InputImage, LinkState, OutputImage};
+use crate::mode::{Blocker, Facts, Mode, ModeRules, ModeState, next};
+use crate::optimum::{HeldBy, SolveStatus};
+use crate::ports::{Optimizer, Phase, Predictor, Probe};
+use crate::record::{Event, MvRecord, ScanRecord};
+use crate::sensor::{PredictionReason, SensorBank};
+use crate::time::ScanCycle;
+use report::Before;
+
+/// Engines for the models of a configuration, contract-checked and in the configuration's order.
+pub struct Engines {
+    /// One per model; None for maps.
+    pub predictors: Vec<Option<Box<dyn Predictor>>>,
+    /// The optimiser, if configured.
+    pub optimizer: Option<Box<dyn Optimizer>>,
+}
+
+/// State of the scan. One per application.
+pub struct Controller {
+    config: Config,
+    read_only: bool,
+    conditioner: Conditioner,
+    sensors: SensorBank,
+    advisor: Option<Advisor>,
+    link: Option<Link>,
+    guards: Vec<MvGuard>,
+    in_service: Vec<bool>,
+    mv_facts: Vec<(MvFacts, bool)>,
+    deadlines: DeadlineWatch,
+    rules: ModeRules,
+    mode: ModeState,
+    writers: Vec<usize>,
+    critical_bad_scans: Vec<u32>,
+    outside_scans: Vec<u32>,
+    before: Before,
+}
+
+impl Controller {
+    /// Builds the scan of a configuration. All memory is allocated here.
+    ///
+    /// `read_only`: never writes anything, whatever the mode asked for.
+    #[must_use]
+    pub fn new(config: &Config, engines: Engines, read_only: bool) -> Self {
+        let Engines { mut predictors, optimizer } = engines;
+        let sensors = SensorBank::new(config, |id: ModelId| {
+            predictors[id.index()].take().expect("an engine for every soft sensor is loaded before the scan is built")
+        });
+        let advisor = Advisor::new(config, optimizer);
+        let never = if read_only {
+            Blocker::ReadOnly
+        } else if config.app.highest_mode == HighestMode::Advisory {
+            Blocker::HighestMode
+        } else if config.handshake.is_none() || config.mvs.is_empty() || advisor.is_none() {
+            Blocker::NothingToWrite
+        } else {
+            Blocker::None
+        };
+        let cycle = config.timing.cycle;
+        let mut writers: Vec<usize> = config.outputs.iter().map(|o| o.connection.index()).collect();
+        writers.sort_unstable();
+        writers.dedup();
+        let start = match config.app.start_mode {
+            StartMode::Off => Mode::Off,
+            StartMode::Advisory => Mode::Advisory,
+        };
+        let facts = MvFacts {
+            readback: None,
+            in_control: false,
+            operator: OperatorLimits::None,
+            limited_high: false,
+            limited_low: false,
+        };
+        Self {
+            read_only,
+            conditioner: Conditioner::new(config),
+            sensors,
+            advisor,
+            link: Link::new(config),
+            guards: config.mvs.iter().map(MvGuard::new).collect(),
+            in_service: vec![true; config.mvs.len()],
+            mv_facts: vec![(facts, true); config.mvs.len()],
+            deadlines: DeadlineWatch::new(writers.clone(), config.timing.deadline),
+            rules: ModeRules {
+                never,
+                arm_after_scans: scans_of(config.timing.arm_after, cycle) as u32,
+                arm_good_scans: config.timing.arm_cycles,
+                return_after_shed: config.handshake.as_ref().map_or(ReturnAfterShed::Operator, |h| h.return_after_shed),
+            },
+            mode: ModeState::start(start),
+            writers,
+            critical_bad_scans: vec![0; config.cvs.len()],
+            outside_scans: vec![0; config.predictions.len()],
+            before: Before {
+                links: vec![LinkState::Starting; config.connections.len()],
+                usable: vec![false; config.predictions.len()],
+                out: vec![false; config.mvs.len()],
+                refused_cycle: vec![u64::MAX; config.connections.len()],
+                ..Before::default()
+            },
+            config: config.clone(),
+        }
+    }
+
+    /// One scan: a function from (state, cycle, input image) to (state, output image, record).
+    ///
+    /// Total: never an error; a fault is part of the record. Bounded: work is proportional to the counts of tags, model inputs, MVs
+    /// and the optimiser's iteration budget. Pure: no clock, no I/O, no global. Allocates nothing (engines count apart).
+    pub fn step(
+        &mut self,
+        cycle: &ScanCycle,
+        inputs: &InputImage,
+        outputs: &mut OutputImage,
+        record: &mut ScanRecord,
+        probe: &mut dyn Probe,
+    ) {
+        self.begin(cycle, inputs, outputs, record);
+        let orders = self.obey(cycle, inputs, record);
+        self.conditioner.run(cycle.now, &inputs.samples, &mut record.tags);
+        probe.mark(Phase::Condition);
+        self.sensors.run(cycle, &record.tags, &mut record.predictions);
+        probe.mark(Phase::Predict);
+        let facts = self.judge(cycle, inputs, record, orders);
+        self.optimise(cycle, record, probe);
+        probe.mark(Phase::Optimise);
+        self.transition(&facts, record);
+        self.guard(cycle, outputs, record);
+        self.emit(cycle, outputs, record);
+        self.report(inputs, record);
+        probe.mark(Phase::Guard);
+    }
+
+    /// The executive tells whether the outputs of the last step were posted, or withheld because they were late.
+    pub fn flushed(&mut self, cycle: &ScanCycle, posted: bool) {
+        if posted {
+            self.deadlines.posted(cycle);
+        } else if !self.read_only {
+            self.deadlines.withheld();
+        }
+    }
+
+    /// Nothing is ever written.
+    #[must_use]
+    pub fn read_only(&self) -> bool {
+        self.read_only
+    }
+
+    fn begin(&mut self, cycle: &ScanCycle, inputs: &InputImage, outputs: &mut OutputImage, record: &mut ScanRecord) {
+        outputs.clear(cycle.scheduled.after(self.config.timing.deadline));
+        record.cycle = *cycle;
+        record.events.clear();
+        record.events_lost = 0;
+        record.answers.clear();
+        record.net_caught = false;
+        record.flushed = false;
+        record.copy_inputs(inputs);
+        if cycle.missed > 0 {
+            record.event(Event::Skipped(cycle.missed));
+        }
+        self.deadlines.judge(cycle, &inputs.writes);
+    }
+
+    fn optimise(&mut self, cycle: &ScanCycle, record: &mut ScanRecord, probe: &mut dyn Probe) {
+        record.solved = false;
+        let Some(advisor) = &mut self.advisor else { return };
+        if self.mode.actual == Mode::Off {
+            return;
+        }
+        let (tags, predictions) = (&record.tags, &record.predictions);
+        record.solved = advisor.run(cycle, tags, predictions, &self.mv_facts, &self.guards, probe);
+        record.net_caught = record.solved && advisor.optimum.status == SolveStatus::TimeLimit;
+        record.optimum.clone_from(&advisor.optimum);
+        record.prices.clear();
+        let _ = record.prices.extend_from_slice(advisor.prices());
+    }
+
+    fn transition(&mut self, facts: &Facts, record: &mut ScanRecord) {
+        let was = self.mode;
+        self.mode = next(&self.rules, was, facts);
+        record.mode = self.mode;
+        if self.mode.actual != was.actual {
+            record.event(Event::ModeChanged(was.actual, self.mode.actual));
+            if let (Mode::ClosedLoop, Some(cause)) = (was.actual, self.mode.shed) {
+                record.event(Event::Shed(cause));
+            }
+        }
+    }
+
+    fn guard(&mut self, cycle: &ScanCycle, outputs: &mut OutputImage, record: &mut ScanRecord) {
+        let permitted = self.mode.actual == Mode::ClosedLoop && !self.read_only;
+        let trusted = self.trusted(record);
+        let in_time = cycle.now < cycle.scheduled.after(self.config.timing.deadline);
+        for (i, guard) in self.guards.iter_mut().enumerate() {
+            let (facts, in_service) = &self.mv_facts[i];
+            let answer = record.optimum.mvs.get(i).copied();
+            let request = Request {
+                now: cycle.scheduled,
+                permitted: permitted && *in_service,
+                in_time,
+                trusted,
+                hold: self.mode.hold,
+                target: answer.map(|a| a.next),
+            };
+            let (setpoint, report) = guard.judge(facts, &request);
+            let mv = &self.config.mvs[i];
+            if let Some(setpoint) = setpoint {
+                outputs.set_setpoint(mv.write, setpoint);
+                outputs.set_signal(mv.sequence, u32::from(report.sequence));
+            }
+            if let Some(valid) = mv.valid {
+                outputs.set_signal(valid, u32::from(permitted && *in_service && trusted));
+            }
+            record.mvs[i] = MvRecord {
+                readback: facts.readback,
+                in_control: facts.in_control,
+                in_service: *in_service,
+                guard: report,
+                held_by: held_by(report.verdict, answer.map(|a| a.held_by)),
+            };
+        }
+    }
+
+    /// The inputs behind the present recommendation may be acted upon.
+    fn trusted(&self, record: &ScanRecord) -> bool {
+        let critical_fine =
+            self.critical_bad_scans.iter().zip(&self.config.cvs).all(|(bad, cv)| !cv.critical || *bad == 0);
+        let inside = (0u32..)
+            .zip(&self.outside_scans)
+            .all(|(i, outside)| *outside == 0 || !self.config.critical_prediction(PredictionId(i)));
+        critical_fine && inside && record.plc.alive && self.advisor.as_ref().is_some_and(Advisor::ready)
+    }
+
+    fn emit(&mut self, cycle: &ScanCycle, outputs: &mut OutputImage, record: &mut ScanRecord) {
+        record.status_bits = self.status_bits(record);
+        if let Some(link) = &mut self.link {
+            link.write(cycle, self.mode.announced(), record.status_bits, outputs);
+            record.heartbeat = link.own();
+        }
+        record.deadlines = self.deadlines.counters;
+        record.outputs.clone_from(outputs);
+    }
+
+    fn status_bits(&self, record: &ScanRecord) -> u32 {
+        let bit = |bit: StatusBit, set: bool| u32::from(set) << bit as u32;
+        let crossing = self
+            .guards
+            .iter()
+            .zip(&self.mv_facts)
+            .any(|(g, (f, _))| matches!(f.operator, OperatorLimits::Known(..)) && g.tight(f.operator).is_none());
+        let process_bad = record.tags.iter().any(|t| t.value.is_none() && t.reason != Reason::Waiting);
+        bit(StatusBit::InputBad, process_bad)
+            | bit(StatusBit::ModelOutside, self.outside_scans.iter().any(|n| *n > 0))
+            | bit(StatusBit::DeadlineMissed, !self.deadlines.counters.last_met)
+            | bit(StatusBit::NoSolution, self.advisor.as_ref().is_some_and(|a| a.failures > 0))
+            | bit(StatusBit::VerifyFailed, record.mvs.iter().any(|m| m.guard.verify_failures > 0))
+            | bit(StatusBit::BiasExpired, record.predictions.iter().any(|p| p.reason == PredictionReason::BiasExpired))
+            | bit(StatusBit::Simulation, self.config.app.simulation)
+            | bit(StatusBit::LimitsMismatch, crossing)
+    }
+}
+
+/// The guard's word counts first; where it lets everything pass, the optimiser's reason explains the rest.
+fn held_by(verdict: Verdict, optimiser: Option<HeldBy>) -> HeldBy {
+    match verdict.held_by() {
+        HeldBy::Nothing | HeldBy::Mode | HeldBy::Deadband => match optimiser {
+            Some(h) if h != HeldBy::Nothing => h,
+            _ => verdict.held_by(),
+        },
+        other => other,
+    }
+}

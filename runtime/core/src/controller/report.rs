@@ -1,0 +1,61 @@
+//! Report: events of what changed since the scan before. Fixed-size, copied into the record; words are made outside.
+
+use super::Controller;
+use crate::image::{InputImage, LinkState};
+use crate::optimum::SolveStatus;
+use crate::record::{Event, ScanRecord};
+
+/// What was true in the scan before.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Before {
+    pub(super) plc_alive: bool,
+    pub(super) links: Vec<LinkState>,
+    pub(super) usable: Vec<bool>,
+    pub(super) out: Vec<bool>,
+    pub(super) solve: SolveStatus,
+    pub(super) refused_cycle: Vec<u64>,
+}
+
+impl Controller {
+    /// Events of what changed since the scan before.
+    pub(super) fn report(&mut self, inputs: &InputImage, record: &mut ScanRecord) {
+        let before = &mut self.before;
+        if record.plc.alive != before.plc_alive {
+            before.plc_alive = record.plc.alive;
+            record.event(Event::PlcHeartbeat(record.plc.alive));
+        }
+        for (i, state) in inputs.links.iter().enumerate() {
+            if *state != before.links[i] {
+                before.links[i] = *state;
+                record.event(Event::LinkChanged(i as u32, *state));
+            }
+        }
+        for (i, outcome) in inputs.writes.iter().enumerate() {
+            let Some(o) = outcome else { continue };
+            if o.status.is_bad() && !o.discarded && before.refused_cycle[i] != o.cycle {
+                before.refused_cycle[i] = o.cycle;
+                record.event(Event::WriteRefused(i as u32, o.status));
+            }
+        }
+        for i in 0..record.predictions.len() {
+            let usable = record.predictions[i].value.is_some();
+            if usable != before.usable[i] {
+                before.usable[i] = usable;
+                record.event(Event::PredictionUsable(i as u32, usable));
+            }
+        }
+        for i in 0..record.mvs.len() {
+            let out = record.mvs[i].guard.out;
+            if out != before.out[i] {
+                before.out[i] = out;
+                if out {
+                    record.event(Event::MvOut(i as u32));
+                }
+            }
+        }
+        if record.solved && record.optimum.status != before.solve {
+            before.solve = record.optimum.status;
+            record.event(Event::Solve(record.optimum.status));
+        }
+    }
+}
