@@ -64,7 +64,11 @@ impl Table {
     fn range(&self, start: u16, count: usize) -> Result<Range<usize>, Exception> {
         let range = usize::from(start)..usize::from(start) + count;
         let free = |hole: &Range<usize>| range.end <= hole.start || hole.end <= range.start;
-        if range.end <= self.words.len() && self.holes.iter().all(free) { Ok(range) } else { Err(Exception::ILLEGAL_ADDRESS) }
+        if range.end <= self.words.len() && self.holes.iter().all(free) {
+            Ok(range)
+        } else {
+            Err(Exception::ILLEGAL_ADDRESS)
+        }
     }
 }
 
@@ -153,7 +157,9 @@ impl RegisterBank {
         let words = self.read(address.table, address.start, width(address) as u16).map_err(BankError::Address)?;
         match (address.table, address.bit) {
             (ModbusTable::Coil | ModbusTable::DiscreteInput, _) => Ok(f64::from(words[0])),
-            (_, Some(bit)) => codec::decode_bit(words[0], bit).map(|b| f64::from(u8::from(b))).map_err(BankError::Codec),
+            (_, Some(bit)) => {
+                codec::decode_bit(words[0], bit).map(|b| f64::from(u8::from(b))).map_err(BankError::Codec)
+            }
             (_, None) => codec::decode(&words, address.data, address.order).map_err(BankError::Codec),
         }
     }

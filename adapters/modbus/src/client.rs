@@ -92,7 +92,11 @@ fn open_serial(device: &str, baud: u32, parity: Parity, stop_bits: u8) -> Result
 
 /// Silence between two RTU frames: 3.5 characters of 11 bits, fixed 1.75 ms above 19200 baud (Serial Line V1.02, 2.5.1.1).
 fn frame_gap(baud: u32) -> Duration {
-    if baud > 19_200 { Duration::from_micros(1_750) } else { Duration::from_secs_f64(3.5 * 11.0 / f64::from(baud.max(1))) }
+    if baud > 19_200 {
+        Duration::from_micros(1_750)
+    } else {
+        Duration::from_secs_f64(3.5 * 11.0 / f64::from(baud.max(1)))
+    }
 }
 
 impl Client {
@@ -151,7 +155,9 @@ impl Client {
                 Response::ReadCoils(bits) | Response::ReadDiscreteInputs(bits) if bits.len() >= n => {
                     Ok(bits[..n].iter().map(|b| u16::from(*b)).collect())
                 }
-                Response::ReadInputRegisters(words) | Response::ReadHoldingRegisters(words) if words.len() == n => Ok(words),
+                Response::ReadInputRegisters(words) | Response::ReadHoldingRegisters(words) if words.len() == n => {
+                    Ok(words)
+                }
                 _ => Err(LinkLoss::Malformed),
             })
             .await?;

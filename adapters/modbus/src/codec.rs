@@ -40,7 +40,9 @@ impl core::fmt::Display for CodecError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Length { expected, received } => write!(f, "value needs {expected} registers, {received} given"),
-            Self::Digit { received } => write!(f, "BCD digit {received} found, 0 to 9 allowed: is the register really BCD?"),
+            Self::Digit { received } => {
+                write!(f, "BCD digit {received} found, 0 to 9 allowed: is the register really BCD?")
+            }
             Self::OutOfRange => f.write_str("number does not fit the data type: choose a wider type or scale it"),
             Self::Bit { received } => write!(f, "bit {received} asked for, 0 to 15 allowed"),
         }
@@ -283,7 +285,10 @@ mod tests {
                     let words = encode(value, data, order).expect("exact values fit");
                     assert_eq!(words.as_slice().len(), usize::from(data.registers()));
                     let back = decode(words.as_slice(), data, order).expect("own words");
-                    assert!(back == value || (back == 0.0 && value == 0.0), "{data:?} {order:?}: {value} came back as {back}");
+                    assert!(
+                        back == value || (back == 0.0 && value == 0.0),
+                        "{data:?} {order:?}: {value} came back as {back}"
+                    );
                 }
             }
         }
@@ -302,7 +307,11 @@ mod tests {
         assert_eq!(decode(&[0x0708, 0x0506, 0x0304, 0x0102], DataType::UInt64, WordOrder::Cdab), Ok(wide));
         assert_eq!(decode(&[0x0201, 0x0403, 0x0605, 0x0807], DataType::UInt64, WordOrder::Badc), Ok(wide));
         assert_eq!(decode(&[0x0807, 0x0605, 0x0403, 0x0201], DataType::UInt64, WordOrder::Dcba), Ok(wide));
-        assert_eq!(decode(&[0x1234], DataType::UInt16, WordOrder::Dcba), Ok(f64::from(0x1234)), "one register has no order");
+        assert_eq!(
+            decode(&[0x1234], DataType::UInt16, WordOrder::Dcba),
+            Ok(f64::from(0x1234)),
+            "one register has no order"
+        );
         assert_eq!(decode(&[0x1234, 0x5678], DataType::Bcd32, WordOrder::Abcd), Ok(12_345_678.0));
     }
 
@@ -346,14 +355,20 @@ mod tests {
     #[test]
     fn invalid_bcd_digit_and_wrong_length_are_errors() {
         assert_eq!(decode(&[0x12A4], DataType::Bcd16, WordOrder::Abcd), Err(CodecError::Digit { received: 10 }));
-        assert_eq!(decode(&[0x1234, 0x567F], DataType::Bcd32, WordOrder::Abcd), Err(CodecError::Digit { received: 15 }));
+        assert_eq!(
+            decode(&[0x1234, 0x567F], DataType::Bcd32, WordOrder::Abcd),
+            Err(CodecError::Digit { received: 15 })
+        );
         let short = CodecError::Length { expected: 2, received: 1 };
         assert_eq!(decode(&[1], DataType::Float32, WordOrder::Abcd), Err(short));
     }
 
     #[test]
     fn bits_marks_and_texts() {
-        assert_eq!((decode_bit(0x8001, 0), decode_bit(0x8001, 15), decode_bit(0x8001, 7)), (Ok(true), Ok(true), Ok(false)));
+        assert_eq!(
+            (decode_bit(0x8001, 0), decode_bit(0x8001, 15), decode_bit(0x8001, 7)),
+            (Ok(true), Ok(true), Ok(false))
+        );
         assert_eq!(decode_bit(0, 16), Err(CodecError::Bit { received: 16 }));
         assert!(is_mark(f64::from(9_999.9f32), &[9_999.9], DataType::Float32));
         assert!(is_mark(-32_768.0, &[65_535.0, -32_768.0], DataType::Int16));

@@ -169,7 +169,9 @@ impl core::fmt::Display for LinkLoss {
             Self::Closed => f.write_str("the device closed the connection"),
             Self::Io(kind) => write!(f, "connection broken: {kind}"),
             Self::Unsolicited => f.write_str("bytes arrived that nobody asked for"),
-            Self::Malformed => f.write_str("answer is not a Modbus frame (checksum or length wrong): check transport and line settings"),
+            Self::Malformed => f.write_str(
+                "answer is not a Modbus frame (checksum or length wrong): check transport and line settings",
+            ),
             Self::Mismatch { field, expected, received } => {
                 write!(f, "answer does not fit the request: {field:?} expected {expected}, received {received}")
             }

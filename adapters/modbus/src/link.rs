@@ -364,8 +364,7 @@ impl Link {
     /// Takes the newest batch, if there is one, and reports how it ended. Older ones were never sent and are gone.
     async fn serve_writes(&mut self) {
         let Some(batch) = self.seat.writes.newest().cloned() else { return };
-        let mut outcome =
-            WriteOutcome { cycle: batch.cycle, status: Status::Good, done: self.now(), discarded: false };
+        let mut outcome = WriteOutcome { cycle: batch.cycle, status: Status::Good, done: self.now(), discarded: false };
         self.write(&batch, &mut outcome).await;
         outcome.done = self.now();
         self.seat.outcomes.give(|slot| *slot = outcome);

@@ -111,7 +111,8 @@ impl Limits {
     ///
     /// A `max_read` below 4 still lets a value of four registers through: it is never split.
     fn of(connection: &ModbusConnection, table: ModbusTable) -> Self {
-        let (gap, size) = (u32::from(connection.gap_limit), u32::from(connection.max_read.clamp(1, READ_REGISTERS_MAX)));
+        let (gap, size) =
+            (u32::from(connection.gap_limit), u32::from(connection.max_read.clamp(1, READ_REGISTERS_MAX)));
         if is_bits(table) {
             Self { gap: gap * 16, size: (size * 16).min(u32::from(READ_BITS_MAX)) }
         } else {
@@ -241,8 +242,10 @@ mod tests {
         // 62 floats fill 124 registers; the last tag's flag lies at 125: cutting at 125 would tear it off.
         let mut tags: Vec<Tag> = (0..62).map(|i| tag("t", holding(2 * i, DataType::Float32))).collect();
         tags[61].sampled_at = Some(Address::Modbus(holding(126, DataType::UInt32)));
-        tags[61].good_when =
-            Some(GoodWhen { address: Address::Modbus(ModbusAddress { bit: Some(3), ..holding(125, DataType::Bool) }), equals: 1.0 });
+        tags[61].good_when = Some(GoodWhen {
+            address: Address::Modbus(ModbusAddress { bit: Some(3), ..holding(125, DataType::Bool) }),
+            equals: 1.0,
+        });
         let plan = read_plan(tags.iter(), &connection(8, 125));
         assert_eq!(plan.blocks.len(), 2);
         let item = plan.items[61].expect("planned");

@@ -57,8 +57,12 @@ fn raw(place: &Place, blocks: &[BlockData]) -> Result<f64, Status> {
     let words = block.words.get(place.offset..end).ok_or(Status::BadInternalError)?;
     match (place.address.table, place.address.bit) {
         (ModbusTable::Coil | ModbusTable::DiscreteInput, _) => Ok(f64::from(words[0])),
-        (_, Some(bit)) => codec::decode_bit(words[0], bit).map(|b| f64::from(u8::from(b))).map_err(|_| Status::BadConfigurationError),
-        (_, None) => codec::decode(words, place.address.data, place.address.order).map_err(|_| Status::BadSensorFailure),
+        (_, Some(bit)) => {
+            codec::decode_bit(words[0], bit).map(|b| f64::from(u8::from(b))).map_err(|_| Status::BadConfigurationError)
+        }
+        (_, None) => {
+            codec::decode(words, place.address.data, place.address.order).map_err(|_| Status::BadSensorFailure)
+        }
     }
 }
 

@@ -222,8 +222,12 @@ fn request(pdu: &[u8], unit: u8, shared: &Shared) -> Result<Vec<u8>, Exception> 
     match function {
         1..=4 => {
             let (start, count) = (word(pdu, 1)?, word(pdu, 3)?);
-            let table = [ModbusTable::Coil, ModbusTable::DiscreteInput, ModbusTable::HoldingRegister, ModbusTable::InputRegister]
-                [usize::from(function) - 1];
+            let table = [
+                ModbusTable::Coil,
+                ModbusTable::DiscreteInput,
+                ModbusTable::HoldingRegister,
+                ModbusTable::InputRegister,
+            ][usize::from(function) - 1];
             let bits = function <= 2;
             let max = if bits { READ_BITS_MAX } else { READ_REGISTERS_MAX };
             valid(pdu.len() == 5 && (1..=max).contains(&count))?;
@@ -257,7 +261,9 @@ fn request(pdu: &[u8], unit: u8, shared: &Shared) -> Result<Vec<u8>, Exception> 
         16 => {
             let (start, count) = (word(pdu, 1)?, word(pdu, 3)?);
             let bytes = usize::from(count) * 2;
-            valid((1..=WRITE_REGISTERS_MAX).contains(&count) && pdu.len() == 6 + bytes && usize::from(pdu[5]) == bytes)?;
+            valid(
+                (1..=WRITE_REGISTERS_MAX).contains(&count) && pdu.len() == 6 + bytes && usize::from(pdu[5]) == bytes,
+            )?;
             let words = pdu[6..].chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]])).collect();
             write(ModbusTable::HoldingRegister, start, words)?;
             Ok(pdu[..5].to_vec())

@@ -82,7 +82,9 @@ impl WritePlan {
             .enumerate()
             .map(|(index, output)| {
                 let address = match &output.address {
-                    Address::Modbus(a) if matches!(a.table, ModbusTable::Coil | ModbusTable::HoldingRegister) => Some(*a),
+                    Address::Modbus(a) if matches!(a.table, ModbusTable::Coil | ModbusTable::HoldingRegister) => {
+                        Some(*a)
+                    }
                     Address::Modbus(_) | Address::OpcUa(_) => None,
                 };
                 Cell { index, kind: output.kind, phase: output.phase, address }
@@ -97,7 +99,12 @@ impl WritePlan {
     ///
     /// Bounded by the number of cells.
     #[must_use]
-    pub fn requests(&self, phase: WritePhase, batch: &[Option<Value>], refused: &mut [Option<Status>]) -> Vec<WriteRequest> {
+    pub fn requests(
+        &self,
+        phase: WritePhase,
+        batch: &[Option<Value>],
+        refused: &mut [Option<Status>],
+    ) -> Vec<WriteRequest> {
         let mut requests: Vec<WriteRequest> = Vec::new();
         for cell in self.cells.iter().filter(|c| c.phase == phase) {
             let Some(value) = batch.get(cell.index).copied().flatten() else { continue };
@@ -124,7 +131,13 @@ impl WritePlan {
     }
 
     /// Adds a cell to the last request when it continues it, or starts a new one.
-    fn append(&self, requests: &mut Vec<WriteRequest>, cell: &Cell, address: ModbusAddress, value: f64) -> Result<(), Status> {
+    fn append(
+        &self,
+        requests: &mut Vec<WriteRequest>,
+        cell: &Cell,
+        address: ModbusAddress,
+        value: f64,
+    ) -> Result<(), Status> {
         let last = requests.last_mut().filter(|r| r.unit == address.unit);
         let flag = |value| codec::encode(value, DataType::Bool, address.order).map(|w| w.as_slice()[0] == 1);
         let payload = if address.table == ModbusTable::Coil {
@@ -217,7 +230,10 @@ mod tests {
         let outputs: Vec<Output> = (0..3).map(|i| setpoint(holding(i, DataType::UInt16))).collect();
         let batch = [Value::new(1.0), None, Value::new(3.0)];
         let requests = plan(&outputs, 123).requests(WritePhase::Value, &batch, &mut [None; 3]);
-        assert_eq!(requests.iter().map(|r| (r.start, r.cells.clone())).collect::<Vec<_>>(), [(0, vec![0]), (2, vec![2])]);
+        assert_eq!(
+            requests.iter().map(|r| (r.start, r.cells.clone())).collect::<Vec<_>>(),
+            [(0, vec![0]), (2, vec![2])]
+        );
     }
 
     #[test]
@@ -285,10 +301,14 @@ mod tests {
                     assert_eq!(codec::decode(raw, a.data, a.order), Ok(f64::from(*cell as u8)));
                     written[*cell] += 1;
                 }
-                let expected: usize = request.cells.iter().map(|c| match &outputs[*c].address {
-                    Address::Modbus(a) => usize::from(a.data.registers()),
-                    Address::OpcUa(_) => 0,
-                }).sum();
+                let expected: usize = request
+                    .cells
+                    .iter()
+                    .map(|c| match &outputs[*c].address {
+                        Address::Modbus(a) => usize::from(a.data.registers()),
+                        Address::OpcUa(_) => 0,
+                    })
+                    .sum();
                 assert_eq!(words.len(), expected, "nothing is written that was not asked for");
             }
             let asked: Vec<i32> = batch.iter().map(|c| i32::from(c.is_some())).collect();

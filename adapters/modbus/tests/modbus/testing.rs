@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use flyball_config::units::{Unit, UnitRow};
 use flyball_config::{
-    Address, Backoff, Connection, ConnectionId, DataType, EuRange, ModbusAddress, ModbusConnection, ModbusTable, ModbusTransport,
-    OnBad, Protocol, Scaling, Tag, TagRole, WordOrder,
+    Address, Backoff, Connection, ConnectionId, DataType, EuRange, ModbusAddress, ModbusConnection, ModbusTable,
+    ModbusTransport, OnBad, Protocol, Scaling, Tag, TagRole, WordOrder,
 };
 
 static ONE: UnitRow = UnitRow { symbol: "1", unit_id: -1, display: "1", description: "one" };
