@@ -243,7 +243,8 @@ impl NetOptimizer {
         let mut tries = [[0.0; MVS_MAX]; SHARES.len() + MVS_MAX];
         for (k, moves) in tries.iter_mut().enumerate().take(SHARES.len() + n) {
             for i in 0..n {
-                let share = SHARES.get(k).copied().unwrap_or(if k - SHARES.len() == i { 1.0 } else { 0.0 });
+                // After the shares of the whole move: one MV alone.
+                let share = SHARES.get(k).copied().unwrap_or(if k == SHARES.len() + i { 1.0 } else { 0.0 });
                 moves[i] = limited_step(&problem.mvs[i], share * full(i));
             }
         }
