@@ -47,7 +47,11 @@ fn damaged_files_are_refused() {
     let half = &bytes[..bytes.len() / 2];
     refused(&load_bytes(&model, half, &sources, BUDGET, &clock).unwrap_err(), Refusal::WrongHash, "sha256");
     model.sha256 = sha256(half);
-    refused(&load_bytes(&model, half, &sources, BUDGET, &clock).unwrap_err(), Refusal::NotOnnx, "not ONNX or is damaged");
+    refused(
+        &load_bytes(&model, half, &sources, BUDGET, &clock).unwrap_err(),
+        Refusal::NotOnnx,
+        "not ONNX or is damaged",
+    );
     model.file = "does/not/exist.onnx".into();
     refused(&load_model(&model, &sources, BUDGET, &clock).unwrap_err(), Refusal::Unreadable, "exist.onnx");
     let folder = tempfile::tempdir().unwrap();
@@ -58,18 +62,58 @@ fn damaged_files_are_refused() {
 
 #[test]
 fn weights_must_be_inside_finite_and_fill_their_dimensions() {
-    refused(&edited(|f| f.graph.as_mut().unwrap().initializer[2].raw_data[..4].copy_from_slice(&f32::NAN.to_le_bytes())), Refusal::BadWeight, "NaN or infinite");
-    refused(&edited(|f| f.graph.as_mut().unwrap().initializer[2].dims = vec![i64::MAX, 9]), Refusal::BadWeight, "do not fill");
+    refused(
+        &edited(|f| f.graph.as_mut().unwrap().initializer[2].raw_data[..4].copy_from_slice(&f32::NAN.to_le_bytes())),
+        Refusal::BadWeight,
+        "NaN or infinite",
+    );
+    refused(
+        &edited(|f| f.graph.as_mut().unwrap().initializer[2].dims = vec![i64::MAX, 9]),
+        Refusal::BadWeight,
+        "do not fill",
+    );
     refused(&edited(|f| f.graph.as_mut().unwrap().initializer[2].dims = vec![-1]), Refusal::BadWeight, "do not fill");
-    refused(&edited(|f| f.graph.as_mut().unwrap().initializer[2].data_location = Some(1)), Refusal::ExternalData, "another file");
+    refused(
+        &edited(|f| f.graph.as_mut().unwrap().initializer[2].data_location = Some(1)),
+        Refusal::ExternalData,
+        "another file",
+    );
 }
 
 #[test]
 fn names_units_and_filters_must_be_those_of_the_training() {
-    refused(&edited(|f| { let t = metadata(f, "plc.inputs"); *t = t.replace("\"F_60\"", "\"F_61\""); }), Refusal::WrongName, "F_60");
-    refused(&edited(|f| { let t = metadata(f, "plc.inputs"); *t = t.replace("degC", "K"); }), Refusal::WrongUnit, "'K'");
-    refused(&edited(|f| { let t = metadata(f, "plc.inputs"); *t = t.replace("\"lag_s\":60.0", "\"lag_s\":90.0"); }), Refusal::WrongFilter, "90 s");
-    refused(&edited(|f| { let t = metadata(f, "plc.outputs"); *t = t.replace("cB", "cC"); }), Refusal::WrongName, "cC");
+    refused(
+        &edited(|f| {
+            let t = metadata(f, "plc.inputs");
+            *t = t.replace("\"F_60\"", "\"F_61\"");
+        }),
+        Refusal::WrongName,
+        "F_60",
+    );
+    refused(
+        &edited(|f| {
+            let t = metadata(f, "plc.inputs");
+            *t = t.replace("degC", "K");
+        }),
+        Refusal::WrongUnit,
+        "'K'",
+    );
+    refused(
+        &edited(|f| {
+            let t = metadata(f, "plc.inputs");
+            *t = t.replace("\"lag_s\":60.0", "\"lag_s\":90.0");
+        }),
+        Refusal::WrongFilter,
+        "90 s",
+    );
+    refused(
+        &edited(|f| {
+            let t = metadata(f, "plc.outputs");
+            *t = t.replace("cB", "cC");
+        }),
+        Refusal::WrongName,
+        "cC",
+    );
 }
 
 #[test]
@@ -78,16 +122,42 @@ fn the_contract_must_be_complete_and_true() {
     refused(&edited(|f| *metadata(f, "plc.schema") = "2".into()), Refusal::BadContract, "schema");
     refused(&edited(|f| *metadata(f, "plc.scaling") = "external".into()), Refusal::BadContract, "external");
     refused(&edited(|f| *metadata(f, "plc.inputs") = "[{]".into()), Refusal::BadContract, "plc.inputs");
-    refused(&edited(|f| { let t = metadata(f, "plc.golden"); *t = t.replacen("\"out\":[", "\"out\":[1", 1); }), Refusal::WrongGolden, "golden vector 0");
-    refused(&edited(|f| { let t = metadata(f, "plc.golden"); *t = t.replace("0.0001", "0.5"); }), Refusal::BadContract, "tolerance");
+    refused(
+        &edited(|f| {
+            let t = metadata(f, "plc.golden");
+            *t = t.replacen("\"out\":[", "\"out\":[1", 1);
+        }),
+        Refusal::WrongGolden,
+        "golden vector 0",
+    );
+    refused(
+        &edited(|f| {
+            let t = metadata(f, "plc.golden");
+            *t = t.replace("0.0001", "0.5");
+        }),
+        Refusal::BadContract,
+        "tolerance",
+    );
     // A weight that is finite but not the trained one: only the golden vectors can see it.
-    refused(&edited(|f| f.graph.as_mut().unwrap().initializer[2].raw_data[..4].copy_from_slice(&9.0_f32.to_le_bytes())), Refusal::WrongGolden, "instead of");
+    refused(
+        &edited(|f| f.graph.as_mut().unwrap().initializer[2].raw_data[..4].copy_from_slice(&9.0_f32.to_le_bytes())),
+        Refusal::WrongGolden,
+        "instead of",
+    );
 }
 
 #[test]
 fn graphs_that_the_engine_cannot_run_are_refused() {
-    refused(&edited(|f| f.graph.as_mut().unwrap().node[2].op_type = "Wombat".into()), Refusal::UnknownOperator, "Wombat");
-    refused(&edited(|f| f.graph.as_mut().unwrap().node[2].domain = "com.example".into()), Refusal::UnknownOperator, "com.example");
+    refused(
+        &edited(|f| f.graph.as_mut().unwrap().node[2].op_type = "Wombat".into()),
+        Refusal::UnknownOperator,
+        "Wombat",
+    );
+    refused(
+        &edited(|f| f.graph.as_mut().unwrap().node[2].domain = "com.example".into()),
+        Refusal::UnknownOperator,
+        "com.example",
+    );
     refused(&edited(|f| f.graph.as_mut().unwrap().input.clear()), Refusal::WrongShape, "0 inputs");
     refused(&edited(|f| f.graph.as_mut().unwrap().node[2].input[1] = "x_mean".into()), Refusal::Engine, "cannot run");
     let error = edited(|f| f.graph = None);
@@ -108,7 +178,10 @@ fn a_tag_that_can_leave_the_training_range_is_a_warning() {
     let narrow = load(&model, &sources).warnings;
     sources[1].high = 240.0;
     let wide = load(&model, &sources).warnings;
-    assert!(!narrow.iter().any(|w| w.contains("tag-F ")) && wide.iter().any(|w| w.contains("tag-F ") && w.contains("240")), "{wide:?}");
+    assert!(
+        !narrow.iter().any(|w| w.contains("tag-F ")) && wide.iter().any(|w| w.contains("tag-F ") && w.contains("240")),
+        "{wide:?}"
+    );
 }
 
 #[test]

@@ -85,14 +85,18 @@ fn brute_force(problem: &Problem) -> Result<f64, f64> {
 
 #[test]
 fn every_row_of_the_oracle_is_met_on_the_network_and_on_the_equations() {
-    let rows = [(5.10, 116.0), (5.30, 116.0), (5.10, 112.0), (5.10, 120.0), (4.95, 120.0), (4.90, 116.0), (4.90, 122.0)];
+    let rows =
+        [(5.10, 116.0), (5.30, 116.0), (5.10, 112.0), (5.10, 120.0), (4.95, 120.0), (4.90, 116.0), (4.90, 122.0)];
     for (which, mut optimiser) in [("network", on_network()), ("equations", on_plant())] {
         for (ca0, t0) in rows {
             let problem = r101_problem(140.0, 114.0, t0, ca0);
             let optimum = solve(&mut optimiser, &problem);
             let (feed, temperature) = (optimum.mvs[0].optimum, optimum.mvs[1].optimum);
             let there = steady(feed, temperature, t0, ca0);
-            let says = format!("{which} cA0 {ca0} T0 {t0}: F {feed:.2} T {temperature:.2} cB {:.4} Q {:.0} {:?} it {}", there.0, there.1, optimum.status, optimum.iterations);
+            let says = format!(
+                "{which} cA0 {ca0} T0 {t0}: F {feed:.2} T {temperature:.2} cB {:.4} Q {:.0} {:?} it {}",
+                there.0, there.1, optimum.status, optimum.iterations
+            );
             println!("{says}");
             match brute_force(&problem) {
                 Ok(best) => {
@@ -106,7 +110,10 @@ fn every_row_of_the_oracle_is_met_on_the_network_and_on_the_equations() {
                 Err(quality) => {
                     assert!(there.0 >= quality - 5e-4 && there.1 <= 6006.0, "{says}: best reachable {quality}");
                     assert_eq!(optimum.status, SolveStatus::InfeasibleRelaxed, "{says}");
-                    assert!(optimum.cvs[0].given_up && !optimum.cvs[1].given_up, "{says}: quality cannot be met, cooling can");
+                    assert!(
+                        optimum.cvs[0].given_up && !optimum.cvs[1].given_up,
+                        "{says}: quality cannot be met, cooling can"
+                    );
                 }
             }
         }
@@ -185,7 +192,10 @@ fn gains_of_the_map_have_the_plants_signs() {
             assert!(rich[0] > base[0] && rich[1] > base[1], "a richer feed gives more product and more heat");
             let truth = steady(feed + 1.0, temperature, 116.0, 5.1).0 - steady(feed, temperature, 116.0, 5.1).0;
             let said = at([feed + 1.0, temperature, 116.0, 5.1])[0] - base[0];
-            assert!((said - truth).abs() < 2e-4, "gain of the feed at {feed} l/h, {temperature} degC: {said} instead of {truth}");
+            assert!(
+                (said - truth).abs() < 2e-4,
+                "gain of the feed at {feed} l/h, {temperature} degC: {said} instead of {truth}"
+            );
         }
     }
 }
@@ -201,6 +211,9 @@ fn the_soft_sensor_takes_the_configurations_order() {
     let mut out = [0.0];
     predictor.predict(&[duty, 140.0, 140.0, 140.0, 114.0, jacket, 116.0], &mut out).unwrap();
     assert!((out[0] - cb).abs() < 0.015, "{} instead of {cb}", out[0]);
-    assert!(predictor.input_range(0).1 > 6000.0 && predictor.input_range(1).1 < 210.0, "ranges follow the configuration's order");
+    assert!(
+        predictor.input_range(0).1 > 6000.0 && predictor.input_range(1).1 < 210.0,
+        "ranges follow the configuration's order"
+    );
     assert!(predictor.predict(&[f64::NAN; 7], &mut out).is_err(), "NaN in, fault out");
 }

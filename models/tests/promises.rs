@@ -9,7 +9,9 @@ use support::{load, r101_mvs, r101_problem, r101_settings, ss};
 
 fn optimiser(iterations: u32) -> NetOptimizer {
     let (model, sources) = ss();
-    NetOptimizer::new(&r101_settings(8), &model, &r101_mvs(), 2, &load(&model, &sources)).unwrap().with_iterations(iterations)
+    NetOptimizer::new(&r101_settings(8), &model, &r101_mvs(), 2, &load(&model, &sources))
+        .unwrap()
+        .with_iterations(iterations)
 }
 
 /// xorshift: a seed that is printed is a problem that can be repeated.
@@ -86,7 +88,10 @@ fn two_thousand_random_problems_keep_limits_and_moves_and_are_never_worse_than_s
             let mut answer = Optimum::default();
             solver.optimise(&p, &mut answer, &mut NoProbe);
             let says = format!("seed {seed} budget {budget}: {p:?} -> {answer:?}");
-            assert!(answer.iterations <= budget && answer.status != SolveStatus::Failed && answer.mvs.len() == 2, "{says}");
+            assert!(
+                answer.iterations <= budget && answer.status != SolveStatus::Failed && answer.mvs.len() == 2,
+                "{says}"
+            );
             *statuses.entry(format!("{budget} {:?}", answer.status)).or_insert(0) += 1;
             for (mv, a) in p.mvs.iter().zip(&answer.mvs) {
                 assert!(a.next >= mv.now - mv.move_down && a.next <= mv.now + mv.move_up, "{says}");

@@ -49,7 +49,12 @@ pub fn sha256(bytes: &[u8]) -> String {
 pub type In = (&'static str, &'static str, InputSource, Filter, u64);
 
 /// A configuration of an example file with its true hash, and the sources of its inputs.
-pub fn configured(file: &str, every: Duration, inputs: &[In], outputs: &[(&str, &str, f64, f64)]) -> (Model, Vec<SourceInfo>) {
+pub fn configured(
+    file: &str,
+    every: Duration,
+    inputs: &[In],
+    outputs: &[(&str, &str, f64, f64)],
+) -> (Model, Vec<SourceInfo>) {
     let path = example(file);
     let bytes = std::fs::read(&path).expect("example model");
     let input = |(name, _, source, filter, delay): &In| ModelInput {
@@ -126,7 +131,8 @@ pub fn ss() -> (Model, Vec<SourceInfo>) {
 }
 
 pub fn load(model: &Model, sources: &[SourceInfo]) -> LoadedModel {
-    flyball_models::load_model(model, sources, Duration::from_secs(1), &Monotonic::start()).expect("example model loads")
+    flyball_models::load_model(model, sources, Duration::from_secs(1), &Monotonic::start())
+        .expect("example model loads")
 }
 
 fn mv(name: &str, low: f64, high: f64, up: f64, down: f64) -> Mv {
@@ -178,7 +184,8 @@ pub fn r101_settings(starts: u16) -> Optimiser {
 /// R-101 at a point, as the advisor asks it: quality rank 1, cooling rank 2.
 pub fn r101_problem(feed: f64, temperature: f64, t0: f64, ca0: f64) -> Problem {
     let mv = |now, low, high, move_up, move_down| MvProblem { now, low, high, move_up, move_down, free: true };
-    let cv = |low, high, priority, scale, map_output| CvProblem { low, high, priority, scale, active: true, map_output };
+    let cv =
+        |low, high, priority, scale, map_output| CvProblem { low, high, priority, scale, active: true, map_output };
     Problem {
         mvs: [mv(feed, 80.0, 200.0, 2.0, 4.0), mv(temperature, 105.0, 120.0, 0.2, 0.5)].into_iter().collect(),
         cvs: [cv(1.06, f64::INFINITY, 1, 0.5, 0), cv(f64::NEG_INFINITY, 6000.0, 2, 9200.0, 1)].into_iter().collect(),
