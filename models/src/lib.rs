@@ -11,6 +11,7 @@ pub mod contract;
 mod engine;
 mod error;
 mod file;
+mod halton;
 pub mod limits;
 mod objective;
 mod optimiser;
@@ -51,7 +52,12 @@ pub struct LoadedModel {
 ///
 /// # Errors
 /// The first rule that the file breaks. A panic of the engine's parser is an error, too.
-pub fn load_model(model: &Model, sources: &[SourceInfo], budget: Duration, clock: &dyn Clock) -> Result<LoadedModel, ModelError> {
+pub fn load_model(
+    model: &Model,
+    sources: &[SourceInfo],
+    budget: Duration,
+    clock: &dyn Clock,
+) -> Result<LoadedModel, ModelError> {
     let bytes = file::read(&model.file).map_err(|e| e.of(&model.name))?;
     load_bytes(model, &bytes, sources, budget, clock)
 }

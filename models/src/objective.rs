@@ -41,25 +41,42 @@ impl Objective {
         let mut seen = std::collections::BTreeSet::new();
         for name in known() {
             if !seen.insert(name) && mentions(text, name) {
-                return Err(bad(format!("the objective names '{name}', which is more than one thing"), "an input, an output or a price"));
+                return Err(bad(
+                    format!("the objective names '{name}', which is more than one thing"),
+                    "an input, an output or a price",
+                ));
             }
             // exmex knows constants and functions by name (E, PI, sin, ...); such a name would silently mean something else.
             if mentions(text, name) && !exmex::parse::<f64>(name).is_ok_and(|e| e.var_names() == [name.to_owned()]) {
-                return Err(bad(format!("the objective names '{name}', which the expression language reads as something else"), "another name"));
+                return Err(bad(
+                    format!("the objective names '{name}', which the expression language reads as something else"),
+                    "another name",
+                ));
             }
         }
-        let value = exmex::parse::<f64>(text).map_err(|e| bad(format!("the objective '{text}' cannot be read ({e})"), "+ - * / ^ and functions of names"))?;
+        let value = exmex::parse::<f64>(text).map_err(|e| {
+            bad(format!("the objective '{text}' cannot be read ({e})"), "+ - * / ^ and functions of names")
+        })?;
         let mut terms = Vec::new();
         for name in value.var_names() {
             let at = |names: &[&str]| names.iter().position(|n| n == name);
             let term = at(inputs).map(Term::Input).or(at(outputs).map(Term::Output)).or(at(prices).map(Term::Price));
             terms.push(term.ok_or_else(|| unknown(name, known()))?);
         }
-        let length = text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')).filter(|w| !w.is_empty()).count();
+        let length =
+            text.split(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')).filter(|w| !w.is_empty()).count();
         if length > TERMS_ON_STACK || terms.len() > NAMES_MAX {
-            return Err(bad(format!("the objective has {length} numbers and names"), format!("at most {TERMS_ON_STACK}")));
+            return Err(bad(
+                format!("the objective has {length} numbers and names"),
+                format!("at most {TERMS_ON_STACK}"),
+            ));
         }
-        let partial = |i| value.clone().partial(i).map_err(|e| bad(format!("the objective has no derivative ({e})"), "smooth functions"));
+        let partial = |i| {
+            value
+                .clone()
+                .partial(i)
+                .map_err(|e| bad(format!("the objective has no derivative ({e})"), "smooth functions"))
+        };
         let partials = (0..terms.len()).map(partial).collect::<Result<_, _>>()?;
         Ok(Self { value, terms, partials })
     }
@@ -103,7 +120,10 @@ fn mentions(text: &str, name: &str) -> bool {
 fn unknown<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> ModelError {
     let names: Vec<&str> = known.collect();
     let nearest = names.iter().min_by_key(|n| distance(n, name)).copied().unwrap_or_default();
-    let mut error = bad(format!("the objective names '{name}', which is no input, output or price"), format!("one of {}", names.join(", ")));
+    let mut error = bad(
+        format!("the objective names '{name}', which is no input, output or price"),
+        format!("one of {}", names.join(", ")),
+    );
     error.next = format!("did you mean {nearest}?");
     error
 }
@@ -126,7 +146,12 @@ fn distance(a: &str, b: &str) -> usize {
 
 fn bad(found: impl Into<String>, allowed: impl Into<String>) -> ModelError {
     let allowed: String = allowed.into();
-    ModelError::new(Refusal::BadObjective, found, format!("allowed: {allowed}"), "mend the optimiser's objective in the configuration")
+    ModelError::new(
+        Refusal::BadObjective,
+        found,
+        format!("allowed: {allowed}"),
+        "mend the optimiser's objective in the configuration",
+    )
 }
 
 #[cfg(test)]

@@ -50,7 +50,13 @@ impl NetOptimizer {
     ///
     /// # Errors
     /// The objective cannot be compiled, an MV is no input of the map, or the engine cannot run the batch.
-    pub fn new(settings: &Optimiser, map: &Model, mvs: &[Mv], cvs: usize, loaded: &LoadedModel) -> Result<Self, ModelError> {
+    pub fn new(
+        settings: &Optimiser,
+        map: &Model,
+        mvs: &[Mv],
+        cvs: usize,
+        loaded: &LoadedModel,
+    ) -> Result<Self, ModelError> {
         let rows = Self::rows(settings, mvs.len());
         let (batch, single) = (Box::new(loaded.batch_plan(rows)?), Box::new(loaded.batch_plan(1)?));
         Self::over(settings, map, mvs, cvs, batch, single, loaded.input_ranges()).map_err(|e| e.of(&map.name))
@@ -89,10 +95,27 @@ impl NetOptimizer {
         let starts = usize::from(settings.starts).clamp(1, STARTS_MAX);
         let sizes_fit = batch.rows() == Search::rows(starts, mvs.len()) && single.rows() == 1;
         let columns_fit = [&batch, &single].iter().all(|m| m.inputs() == inputs.len() && m.outputs() == outputs.len());
-        if !sizes_fit || !columns_fit || ranges.len() != inputs.len() || mvs.is_empty() || mvs.len() > MVS_MAX || cvs > CVS_MAX {
+        if !sizes_fit
+            || !columns_fit
+            || ranges.len() != inputs.len()
+            || mvs.is_empty()
+            || mvs.len() > MVS_MAX
+            || cvs > CVS_MAX
+        {
             return Err(unusable(
-                format!("the map answers {} rows of {} to {} for {} MVs and {cvs} CVs", batch.rows(), batch.inputs(), batch.outputs(), mvs.len()),
-                format!("{} rows of {} to {}, 1 to {MVS_MAX} MVs and at most {CVS_MAX} CVs", Search::rows(starts, mvs.len()), inputs.len(), outputs.len()),
+                format!(
+                    "the map answers {} rows of {} to {} for {} MVs and {cvs} CVs",
+                    batch.rows(),
+                    batch.inputs(),
+                    batch.outputs(),
+                    mvs.len()
+                ),
+                format!(
+                    "{} rows of {} to {}, 1 to {MVS_MAX} MVs and at most {CVS_MAX} CVs",
+                    Search::rows(starts, mvs.len()),
+                    inputs.len(),
+                    outputs.len()
+                ),
             ));
         }
         let sign = if settings.direction == Direction::Maximise { 1.0 } else { -1.0 };
@@ -153,7 +176,14 @@ impl NetOptimizer {
         // Lists are as long as the configuration's, which `bounds` limits.
         for (low, high) in &self.engineering {
             let span = high - low;
-            let mv = MvProblem { now: low + 0.3 * span, low: *low, high: *high, move_up: 0.05 * span, move_down: 0.05 * span, free: true };
+            let mv = MvProblem {
+                now: low + 0.3 * span,
+                low: *low,
+                high: *high,
+                move_up: 0.05 * span,
+                move_down: 0.05 * span,
+                free: true,
+            };
             let _ = problem.mvs.push(mv);
         }
         for j in 0..self.cvs {
@@ -171,7 +201,9 @@ impl NetOptimizer {
     }
 
     fn fits(&self, problem: &Problem) -> bool {
-        let finite = |mv: &MvProblem| [mv.now, mv.move_up, mv.move_down].iter().all(|v| v.is_finite()) && !mv.low.is_nan() && !mv.high.is_nan();
+        let finite = |mv: &MvProblem| {
+            [mv.now, mv.move_up, mv.move_down].iter().all(|v| v.is_finite()) && !mv.low.is_nan() && !mv.high.is_nan()
+        };
         problem.mvs.len() == self.engineering.len()
             && problem.cvs.len() == self.cvs
             && problem.inputs.len() == self.ranges.len()
@@ -221,7 +253,8 @@ impl NetOptimizer {
         let mut touched = [None; MVS_MAX];
         for (i, touch) in touched.iter_mut().enumerate().take(n) {
             let active = optimum.cvs.iter().zip(&problem.cvs).enumerate().filter(|(_, (answer, _))| answer.active);
-            let moved = active.filter(|(_, (answer, cv))| (self.search.cv(1 + i, cv) - answer.predicted).abs() > 1e-3 * cv.scale);
+            let moved = active
+                .filter(|(_, (answer, cv))| (self.search.cv(1 + i, cv) - answer.predicted).abs() > 1e-3 * cv.scale);
             *touch = moved.min_by_key(|(j, (_, cv))| (cv.priority, *j)).map(|(j, _)| CvId(j as u32));
         }
         let (next, blocked) = if ran { self.next_move(problem, stay, &goal[..n]) } else { (None, None) };
@@ -238,12 +271,17 @@ impl NetOptimizer {
         let n = goal.len();
         let full = |i: usize| {
             let mv = &problem.mvs[i];
-            if self.search.free[i] { (goal[i] - mv.now).clamp(-mv.move_down.max(0.0), mv.move_up.max(0.0)) } else { 0.0 }
+            if self.search.free[i] {
+                (goal[i] - mv.now).clamp(-mv.move_down.max(0.0), mv.move_up.max(0.0))
+            } else {
+                0.0
+            }
         };
         let mut tries = [[0.0; MVS_MAX]; SHARES.len() + MVS_MAX];
         for (k, moves) in tries.iter_mut().enumerate().take(SHARES.len() + n) {
             for i in 0..n {
-                let share = SHARES.get(k).copied().unwrap_or(if k - SHARES.len() == i { 1.0 } else { 0.0 });
+                // After the shares of the whole move: one MV alone.
+                let share = SHARES.get(k).copied().unwrap_or(if k == SHARES.len() + i { 1.0 } else { 0.0 });
                 moves[i] = limited_step(&problem.mvs[i], share * full(i));
             }
         }
@@ -254,7 +292,11 @@ impl NetOptimizer {
             return (None, None);
         }
         // Being outside the MV limits is no reason to stay there.
-        let judged = |k: usize, search: &Search| search.key(k, problem).is_some_and(|key| key.limits_no_worse_than(&Key { unmet: stay.unmet & !(1 << 63), ..*stay }));
+        let judged = |k: usize, search: &Search| {
+            search
+                .key(k, problem)
+                .is_some_and(|key| key.limits_no_worse_than(&Key { unmet: stay.unmet & !(1 << 63), ..*stay }))
+        };
         let chosen = (0..SHARES.len() + n).find(|k| judged(*k, &self.search));
         let blocked = if chosen == Some(0) { None } else { self.worst_cv(problem) };
         (chosen.map(|k| tries[k]), blocked)
@@ -263,11 +305,20 @@ impl NetOptimizer {
     /// The most important CV that the full move (row 0) would violate.
     fn worst_cv(&self, problem: &Problem) -> Option<CvId> {
         let violated = |cv: &CvProblem| cv.active && violation(cv, self.search.cv(0, cv)) >= VIOLATION_STEP * cv.scale;
-        let worst = problem.cvs.iter().enumerate().filter(|(_, cv)| violated(cv)).min_by_key(|(j, cv)| (cv.priority, *j));
+        let worst =
+            problem.cvs.iter().enumerate().filter(|(_, cv)| violated(cv)).min_by_key(|(j, cv)| (cv.priority, *j));
         worst.map(|(j, _)| CvId(j as u32))
     }
 
-    fn held_by(&self, i: usize, mv: &MvProblem, goal: f64, next: f64, touched: Option<CvId>, blocked: Option<CvId>) -> HeldBy {
+    fn held_by(
+        &self,
+        i: usize,
+        mv: &MvProblem,
+        goal: f64,
+        next: f64,
+        touched: Option<CvId>,
+        blocked: Option<CvId>,
+    ) -> HeldBy {
         if !self.search.free[i] {
             return if mv.free && mv.low > mv.high { HeldBy::LimitsCross } else { HeldBy::NotInControl };
         }
@@ -303,7 +354,12 @@ fn limited_step(mv: &MvProblem, step: f64) -> f64 {
 }
 
 fn unusable(found: String, allowed: String) -> ModelError {
-    ModelError::new(Refusal::BadMap, found, format!("allowed: {allowed}"), "mend the map's inputs, MVs or CVs in the configuration")
+    ModelError::new(
+        Refusal::BadMap,
+        found,
+        format!("allowed: {allowed}"),
+        "mend the map's inputs, MVs or CVs in the configuration",
+    )
 }
 
 impl Optimizer for NetOptimizer {
@@ -373,4 +429,5 @@ impl Optimizer for NetOptimizer {
     }
 }
 
-const _: () = assert!(STARTS_MAX * (1 + MVS_MAX) <= limits::BATCH_ROWS_MAX, "the largest search fits the largest batch");
+const _: () =
+    assert!(STARTS_MAX * (1 + MVS_MAX) <= limits::BATCH_ROWS_MAX, "the largest search fits the largest batch");

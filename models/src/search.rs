@@ -12,6 +12,7 @@ use flyball_core::optimum::{CvProblem, Problem};
 use flyball_core::ports::Probe;
 
 use crate::engine::SteadyMap;
+use crate::halton::spread;
 use crate::objective::Objective;
 
 /// A violation below this share of the CV's scale counts as none, and violations are compared in steps of it.
@@ -253,7 +254,13 @@ impl Search {
 
     /// Climbs from all starts within the iteration budget. `best` and `best_key` hold the incumbent before and after; `previous` is the
     /// last answer, if there is one. `now` must be the present point, EU.
-    pub(crate) fn climb(&mut self, problem: &Problem, previous: Option<&[f64]>, budget: u32, probe: &mut dyn Probe) -> Ending {
+    pub(crate) fn climb(
+        &mut self,
+        problem: &Problem,
+        previous: Option<&[f64]>,
+        budget: u32,
+        probe: &mut dyn Probe,
+    ) -> Ending {
         self.place(problem, previous);
         let mut ending = Ending { iterations: 0, converged: false, over_budget: false };
         let (mut phase_end, mut given_up) = (budget.div_ceil(2), 0_u64);
@@ -292,7 +299,7 @@ impl Search {
                 let share = match (k, previous) {
                     (0, _) => (mv.now - self.low[i]) / width,
                     (1, Some(answer)) => (answer[i] - self.low[i]) / width,
-                    _ => halton(k as u32 + HALTON_SKIP, PRIMES[i % PRIMES.len()]),
+                    _ => spread(k, i),
                 };
                 climber.candidate[i] = if self.free[i] { share.clamp(0.0, 1.0) } else { 0.0 };
             }
@@ -402,18 +409,24 @@ impl Search {
         let Some(level) = unmet else { return false };
         *given_up |= 1 << level;
         let Some(at) = self.order.iter().position(|l| usize::from(*l) == level) else { return false };
-        let changed = at + 1 < self.order.len();
+        if at + 1 == self.order.len() {
+            return false;
+        }
         self.order[at..].rotate_left(1);
-        for climber in &mut self.climbers {
+        for (k, climber) in self.climbers.iter_mut().enumerate() {
+            // Its base is judged anew, because the order of importance changed.
+            climber.key = Key::WORST;
             climber.step = STEP_FIRST;
-            climber.done = !changed && climber.done;
+            climber.done = false;
             climber.candidate.copy_from_slice(&climber.base);
-            if changed {
-                // Its base is judged anew, because the order of importance changed.
-                climber.key = Key::WORST;
+            // All have climbed towards the limit that is now given up; most must look elsewhere.
+            if k >= 2 {
+                for (i, share) in climber.candidate.iter_mut().enumerate() {
+                    *share = if self.free[i] { spread(k, i) } else { 0.0 };
+                }
             }
         }
-        changed
+        true
     }
 }
 
@@ -447,7 +460,13 @@ fn project(d: &mut [f64], slope: &[f64], value: f64, cv: &CvProblem, base: &[f64
             let way = sign * s;
             (way > 0.0 && in_box(d + 1.0, b, step) > d) || (way < 0.0 && in_box(d - 1.0, b, step) < d)
         };
-        let norm: f64 = slope.iter().zip(d.iter()).zip(base).filter(|((s, d), b)| can(**s, **d, **b)).map(|((s, _), _)| s * s).sum();
+        let norm: f64 = slope
+            .iter()
+            .zip(d.iter())
+            .zip(base)
+            .filter(|((s, d), b)| can(**s, **d, **b))
+            .map(|((s, _), _)| s * s)
+            .sum();
         if norm <= 0.0 {
             continue;
         }
@@ -458,22 +477,4 @@ fn project(d: &mut [f64], slope: &[f64], value: f64, cv: &CvProblem, base: &[f64
             }
         }
     }
-}
-
-/// The first points of a Halton sequence are strongly correlated in higher bases.
-const HALTON_SKIP: u32 = 20;
-const PRIMES: [u32; 32] = [
-    2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113,
-    127, 131,
-];
-
-/// Halton's low-discrepancy sequence (Numer. Math. 2 (1960) 84-90), in (0, 1).
-fn halton(mut index: u32, base: u32) -> f64 {
-    let (mut share, mut digit) = (0.0, 1.0);
-    while index > 0 {
-        digit /= f64::from(base);
-        share += digit * f64::from(index % base);
-        index /= base;
-    }
-    share
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use flyball_config::{
     Address, Config, Connection, ConnectionId, Cv, Diagnostic, Diagnostics, Direction, EuRange, HighestMode,
-    InputSource, Loaded, ModbusTransport, Model, ModelRole, Mv, Protocol, SecurityMode, Severity, StartMode, TagRole,
-    ValueSource, duration_words, load,
+    InputSource, Loaded, ModbusTransport, Model, ModelRole, Mv, OpcUaAddress, Protocol, SecurityMode, Severity,
+    StartMode, TagRole, ValueSource, duration_words, load,
 };
 
 use crate::cli::Check;

@@ -10,7 +10,7 @@ mod state;
 
 pub use draw::draw;
 pub use plain::line;
-pub use screen::Screen;
+pub use screen::{Screen, give_back};
 pub use state::{CvRow, LinkRow, MvRow, ObjectiveRow, TimingRow, Trend, ViewState};
 
 /// A number for people: four significant digits, never an exponent below ten million.

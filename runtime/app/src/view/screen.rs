@@ -3,6 +3,7 @@
 //! ratatui's own panic hook restores the terminal before a panic is printed; `Drop` does it on every other way out.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use flyball_core::time::Timestamp;
@@ -14,6 +15,16 @@ use super::{draw, line};
 
 /// Real time between two lines of the plain form.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+
+/// True while the terminal is ours. SYNC POINT: Relaxed, it carries no other data.
+static LIVE: AtomicBool = AtomicBool::new(false);
+
+/// Gives the terminal back if it is ours, from any thread: for the ways out that run no `Drop`.
+pub fn give_back() {
+    if LIVE.swap(false, Ordering::Relaxed) {
+        ratatui::restore();
+    }
+}
 
 /// Where pictures go.
 pub enum Screen {
@@ -35,7 +46,9 @@ impl Screen {
         if plain || !io::stdout().is_terminal() || !io::stdin().is_terminal() {
             return Ok(Self::Plain { next: Timestamp::ZERO });
         }
-        ratatui::try_init().map(|terminal| Self::Live(Box::new(terminal)))
+        let terminal = ratatui::try_init()?;
+        LIVE.store(true, Ordering::Relaxed);
+        Ok(Self::Live(Box::new(terminal)))
     }
 
     /// True when the terminal is drawn on: then nothing else may write to it, log lines included.
@@ -82,8 +95,6 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        if self.is_live() {
-            ratatui::restore();
-        }
+        give_back();
     }
 }
