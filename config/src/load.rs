@@ -221,7 +221,7 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
     }
     let mut cvs = Vec::new();
     named_tables(r.get("cv"), "cv", "cv.*", "-_", |name, table| {
-        cvs.push(read::cv::read(name, table, &cx, &models, map));
+        cvs.push(read::cv::read(name, table, &cx, &models, map, has_optimiser));
     });
     check_count(place, &(0..0), "cv", cvs.len(), CVS_MAX);
     let handshake_field = r.get("handshake");
