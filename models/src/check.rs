@@ -64,7 +64,11 @@ pub(crate) struct Matched {
 }
 
 /// Matches names, units and filters of the configuration with the contract.
-pub(crate) fn match_configuration(contract: &ModelContract, model: &Model, sources: &[SourceInfo]) -> Result<Matched, ModelError> {
+pub(crate) fn match_configuration(
+    contract: &ModelContract,
+    model: &Model,
+    sources: &[SourceInfo],
+) -> Result<Matched, ModelError> {
     let mut warnings = Vec::new();
     let file_inputs: Vec<&str> = contract.inputs.iter().map(|i| i.name.as_str()).collect();
     let file_outputs: Vec<&str> = contract.outputs.iter().map(|o| o.name.as_str()).collect();
@@ -83,17 +87,31 @@ pub(crate) fn match_configuration(contract: &ModelContract, model: &Model, sourc
         input_order.push(column);
     }
     if let Some(missing) = file_inputs.iter().find(|name| !model.inputs.iter().any(|i| i.name == **name)) {
-        return Err(name_error(format!("the file's input {missing} is not in the configuration"), &file_inputs, "input"));
+        return Err(name_error(
+            format!("the file's input {missing} is not in the configuration"),
+            &file_inputs,
+            "input",
+        ));
     }
     let mut output_order = Vec::with_capacity(model.outputs.len());
     for output in &model.outputs {
         let column = find(&file_outputs, &output.name, "output")?;
-        check_unit("output", &output.name, &contract.outputs[column].unit, output.unit.0.symbol, output.unit.0.display, &output.name)?;
+        check_unit(
+            "output",
+            &output.name,
+            &contract.outputs[column].unit,
+            output.unit.0.symbol,
+            output.unit.0.display,
+            &output.name,
+        )?;
         output_order.push(column);
     }
     let every = model.every.as_secs_f64();
     if contract.sample_time_s > 0.0 && (every - contract.sample_time_s).abs() > 1e-6 {
-        warnings.push(format!("the model was trained for a run every {} s, the configuration runs it every {every} s", contract.sample_time_s));
+        warnings.push(format!(
+            "the model was trained for a run every {} s, the configuration runs it every {every} s",
+            contract.sample_time_s
+        ));
     }
     Ok(Matched { input_order, output_order, warnings })
 }
@@ -158,7 +176,10 @@ pub(crate) fn check_golden(contract: &ModelContract, plan: &mut BatchPlan) -> Re
             if !ran || !within {
                 return Err(ModelError::new(
                     Refusal::WrongGolden,
-                    format!("golden vector {number} gives {} = {got} here instead of {wanted} {}", output.name, output.unit),
+                    format!(
+                        "golden vector {number} gives {} = {got} here instead of {wanted} {}",
+                        output.name, output.unit
+                    ),
                     format!("a difference of {allowed} is allowed"),
                     "the file or this machine computes wrongly: do not use it, write the file again from its training",
                 ));

@@ -159,8 +159,9 @@ impl ModelContract {
             })
         };
         fn json<T: serde::de::DeserializeOwned>(name: &str, text: &str) -> Result<T, ModelError> {
-            serde_json::from_str(text)
-                .map_err(|e| bad(format!("the key {name} cannot be read ({e})"), "its value must be the JSON of the contract"))
+            serde_json::from_str(text).map_err(|e| {
+                bad(format!("the key {name} cannot be read ({e})"), "its value must be the JSON of the contract")
+            })
         }
         let schema: u32 = json("plc.schema", key("plc.schema")?)?;
         if schema != SCHEMA {
@@ -168,7 +169,10 @@ impl ModelContract {
         }
         let scaling = key("plc.scaling")?;
         if scaling != "in_graph" {
-            return Err(bad(format!("plc.scaling is '{scaling}'"), "only 'in_graph' is supported: the graph takes engineering units"));
+            return Err(bad(
+                format!("plc.scaling is '{scaling}'"),
+                "only 'in_graph' is supported: the graph takes engineering units",
+            ));
         }
         let optional = |name: &str| key(name).ok().map_or(Ok(Json::Null), |text| json(name, text));
         let contract = Self {
@@ -194,15 +198,26 @@ impl ModelContract {
         unique("plc.inputs", self.inputs.iter().map(|i| i.name.as_str()))?;
         unique("plc.outputs", self.outputs.iter().map(|o| o.name.as_str()))?;
         for input in &self.inputs {
-            let numbers = [input.train_min, input.train_max, input.nominal, input.mean, input.std, input.filter_s, input.lag_s];
-            if numbers.iter().any(|v| !v.is_finite()) || input.train_min >= input.train_max || input.filter_s < 0.0 || input.lag_s < 0.0 {
+            let numbers =
+                [input.train_min, input.train_max, input.nominal, input.mean, input.std, input.filter_s, input.lag_s];
+            if numbers.iter().any(|v| !v.is_finite())
+                || input.train_min >= input.train_max
+                || input.filter_s < 0.0
+                || input.lag_s < 0.0
+            {
                 return Err(bad(
-                    format!("input {} has training range {} to {}, filter {} s and lag {} s", input.name, input.train_min, input.train_max, input.filter_s, input.lag_s),
+                    format!(
+                        "input {} has training range {} to {}, filter {} s and lag {} s",
+                        input.name, input.train_min, input.train_max, input.filter_s, input.lag_s
+                    ),
                     "train_min must be below train_max, times must not be negative, all must be finite",
                 ));
             }
             if !["none", "mean", "first-order"].contains(&input.filter.as_str()) {
-                return Err(bad(format!("input {} has filter '{}'", input.name, input.filter), "allowed are none, mean, first-order"));
+                return Err(bad(
+                    format!("input {} has filter '{}'", input.name, input.filter),
+                    "allowed are none, mean, first-order",
+                ));
             }
         }
         for output in &self.outputs {
@@ -237,7 +252,11 @@ impl ModelContract {
             let fits = pair.input.len() == self.inputs.len() && pair.output.len() == self.outputs.len();
             if !fits || pair.input.iter().chain(&pair.output).any(|v| !v.is_finite()) {
                 return Err(bad(
-                    format!("golden pair {i} has {} inputs and {} outputs, or one is not finite", pair.input.len(), pair.output.len()),
+                    format!(
+                        "golden pair {i} has {} inputs and {} outputs, or one is not finite",
+                        pair.input.len(),
+                        pair.output.len()
+                    ),
                     format!("{} finite inputs and {} finite outputs are needed", self.inputs.len(), self.outputs.len()),
                 ));
             }
@@ -266,7 +285,12 @@ impl DomainContract {
 }
 
 fn bad(found: impl Into<String>, allowed: impl Into<String>) -> ModelError {
-    ModelError::new(Refusal::BadContract, found, allowed, "write the file again with the scripts of models/tools or mend its metadata")
+    ModelError::new(
+        Refusal::BadContract,
+        found,
+        allowed,
+        "write the file again with the scripts of models/tools or mend its metadata",
+    )
 }
 
 fn count(key: &str, n: usize, max: usize) -> Result<(), ModelError> {

@@ -22,7 +22,7 @@ pub trait SteadyMap: Send {
     /// Answers `rows()` rows: `x.len() == rows() * inputs()`, `y.len() == rows() * outputs()`. Outputs may be NaN.
     ///
     /// # Errors
-    /// The engine failed; `y` is then unspecified.
+    /// An input is not finite or the engine failed; `y` is then unspecified.
     fn run(&mut self, x: &[f64], y: &mut [f64]) -> Result<(), PredictFault>;
 }
 
@@ -154,6 +154,10 @@ impl SteadyMap for BatchPlan {
         let (n, m) = (self.inputs() * self.width, self.outputs() * self.width);
         if x.len() != self.rows * self.inputs() || y.len() != self.rows * self.outputs() {
             return Err(PredictFault::Engine);
+        }
+        // tract's tanh limits its argument by min and max, which turns NaN into a plausible number: NaN must not get that far.
+        if !x.iter().all(|v| v.is_finite()) {
+            return Err(PredictFault::NotFinite);
         }
         for (part_x, part_y) in x.chunks_exact(n).zip(y.chunks_exact_mut(m)) {
             if self.run_part(part_x, part_y).is_err() {

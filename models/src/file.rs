@@ -77,7 +77,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(pb::ModelProto, Shape), ModelError
     Ok((file, shape))
 }
 
-fn check_graph(graph: &pb::GraphProto, known: &tract_onnx::model::OnnxOpRegister, depth: usize) -> Result<(), ModelError> {
+fn check_graph(
+    graph: &pb::GraphProto,
+    known: &tract_onnx::model::OnnxOpRegister,
+    depth: usize,
+) -> Result<(), ModelError> {
     if graph.node.len() > limits::NODES_MAX || depth > limits::DEPTH_MAX {
         return Err(ModelError::new(
             Refusal::TooLarge,
@@ -107,7 +111,10 @@ fn check_graph(graph: &pb::GraphProto, known: &tract_onnx::model::OnnxOpRegister
                 check_tensor(tensor, &node.name)?;
             }
             if attribute.floats.iter().chain([&attribute.f]).any(|v| v.is_nan()) {
-                return Err(weight(format!("attribute {} of node '{}' is NaN", attribute.name, node.name), "every number must be finite"));
+                return Err(weight(
+                    format!("attribute {} of node '{}' is NaN", attribute.name, node.name),
+                    "every number must be finite",
+                ));
             }
             for inner in attribute.g.iter().chain(&attribute.graphs) {
                 check_graph(inner, known, depth + 1)?;
@@ -137,15 +144,25 @@ fn check_tensor(tensor: &pb::TensorProto, name: &str) -> Result<(), ModelError> 
         let size = u64::try_from(*dim).ok();
         elements = size.and_then(|d| elements.checked_mul(d)).ok_or_else(|| misfit(tensor, name))?;
     }
-    let typed = [tensor.float_data.len(), tensor.double_data.len(), tensor.int32_data.len(), tensor.int64_data.len(), tensor.uint64_data.len(), tensor.string_data.len()];
+    let typed = [
+        tensor.float_data.len(),
+        tensor.double_data.len(),
+        tensor.int32_data.len(),
+        tensor.int64_data.len(),
+        tensor.uint64_data.len(),
+        tensor.string_data.len(),
+    ];
     let bytes_per = match tensor.data_type {
-        1 | 6 | 12 => 4,   // FLOAT, INT32, UINT32
-        7 | 11 | 13 => 8,  // INT64, DOUBLE, UINT64
+        1 | 6 | 12 => 4,      // FLOAT, INT32, UINT32
+        7 | 11 | 13 => 8,     // INT64, DOUBLE, UINT64
         4 | 5 | 10 | 16 => 2, // UINT16, INT16, FLOAT16, BFLOAT16
-        2 | 3 | 9 => 1,    // UINT8, INT8, BOOL
-        8 => 0,            // STRING, never raw
+        2 | 3 | 9 => 1,       // UINT8, INT8, BOOL
+        8 => 0,               // STRING, never raw
         other => {
-            return Err(weight(format!("the weights '{name}' have data type {other}"), "ONNX number types are allowed"));
+            return Err(weight(
+                format!("the weights '{name}' have data type {other}"),
+                "ONNX number types are allowed",
+            ));
         }
     };
     let stored = if tensor.raw_data.is_empty() {
@@ -159,7 +176,8 @@ fn check_tensor(tensor: &pb::TensorProto, name: &str) -> Result<(), ModelError> 
         return Err(misfit(tensor, name));
     }
     let raw32 = tensor.raw_data.chunks_exact(4).map(|b| f64::from(f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
-    let raw64 = tensor.raw_data.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]));
+    let raw64 =
+        tensor.raw_data.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]));
     let plain = tensor.float_data.iter().map(|v| f64::from(*v)).chain(tensor.double_data.iter().copied());
     let first_bad = match tensor.data_type {
         1 => raw32.chain(plain).position(|v| !v.is_finite()),
@@ -167,7 +185,10 @@ fn check_tensor(tensor: &pb::TensorProto, name: &str) -> Result<(), ModelError> 
         _ => None,
     };
     match first_bad {
-        Some(at) => Err(weight(format!("element {at} of the weights '{name}' is NaN or infinite"), "every weight must be finite")),
+        Some(at) => Err(weight(
+            format!("element {at} of the weights '{name}' is NaN or infinite"),
+            "every weight must be finite",
+        )),
         None => Ok(()),
     }
 }
@@ -203,11 +224,19 @@ fn shape(graph: &pb::GraphProto) -> Result<Shape, ModelError> {
     use pb::tensor_shape_proto::dimension::Value as Dim;
     let dims: Vec<_> = tensor.shape.iter().flat_map(|s| &s.dim).map(|d| d.value.as_ref()).collect();
     match dims.as_slice() {
-        [batch, Some(Dim::DimValue(n))] if (1..=flyball_core::bounds::MODEL_INPUTS_MAX as i64).contains(n) => match batch {
-            Some(Dim::DimValue(1)) => Ok(Shape { inputs: *n as usize, any_batch: false }),
-            Some(Dim::DimValue(other)) => Err(wrong(format!("input '{}' has a fixed batch of {other}", free[0].name))),
-            Some(Dim::DimParam(_)) | None => Ok(Shape { inputs: *n as usize, any_batch: true }),
-        },
-        _ => Err(wrong(format!("input '{}' has {} dimensions, or its second is not a number of 1 to 64", free[0].name, dims.len()))),
+        [batch, Some(Dim::DimValue(n))] if (1..=flyball_core::bounds::MODEL_INPUTS_MAX as i64).contains(n) => {
+            match batch {
+                Some(Dim::DimValue(1)) => Ok(Shape { inputs: *n as usize, any_batch: false }),
+                Some(Dim::DimValue(other)) => {
+                    Err(wrong(format!("input '{}' has a fixed batch of {other}", free[0].name)))
+                }
+                Some(Dim::DimParam(_)) | None => Ok(Shape { inputs: *n as usize, any_batch: true }),
+            }
+        }
+        _ => Err(wrong(format!(
+            "input '{}' has {} dimensions, or its second is not a number of 1 to 64",
+            free[0].name,
+            dims.len()
+        ))),
     }
 }

@@ -11,8 +11,12 @@ pub mod contract;
 mod engine;
 mod error;
 mod file;
+mod halton;
 pub mod limits;
+mod objective;
+mod optimiser;
 mod predictor;
+mod search;
 
 use core::time::Duration;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +28,8 @@ pub use check::{LoadReport, SourceInfo, sources_of};
 pub use contract::ModelContract;
 pub use engine::{BatchPlan, SteadyMap};
 pub use error::{ModelError, Refusal};
+pub use objective::{Objective, Term};
+pub use optimiser::{ITERATIONS_MAX, NetOptimizer, STARTS_MAX};
 pub use predictor::OnnxPredictor;
 
 /// A model that passed every check.
@@ -46,7 +52,12 @@ pub struct LoadedModel {
 ///
 /// # Errors
 /// The first rule that the file breaks. A panic of the engine's parser is an error, too.
-pub fn load_model(model: &Model, sources: &[SourceInfo], budget: Duration, clock: &dyn Clock) -> Result<LoadedModel, ModelError> {
+pub fn load_model(
+    model: &Model,
+    sources: &[SourceInfo],
+    budget: Duration,
+    clock: &dyn Clock,
+) -> Result<LoadedModel, ModelError> {
     let bytes = file::read(&model.file).map_err(|e| e.of(&model.name))?;
     load_bytes(model, &bytes, sources, budget, clock)
 }

@@ -14,7 +14,7 @@ from network import Network
 SECONDS = 4800
 WARM = 400  # s: the longest delay and both filters are full
 STRIDE = 120  # s between two rows of one run
-NOISE = {"F": 0.2, "T": 0.02, "TK": 0.05, "T0": 0.05, "Q": 10.0}  # standard deviation, EU
+NOISE = {"F": 0.2, "T": 0.015, "TK": 0.02, "T0": 0.04, "Q": 8.0}  # standard deviation, EU
 UP = {"F": 2.0 / 30.0, "T": 0.2 / 30.0}  # largest move per second, as configured
 DOWN = {"F": 4.0 / 30.0, "T": 0.5 / 30.0}
 INPUTS = [
@@ -130,7 +130,7 @@ def train(folder, seed=7):
     y = y[:, None]
     net = Network([7, 24, 24, 1], x.mean(axis=0), x.std(axis=0), y.mean(axis=0), y.std(axis=0))
     net.start(seed)
-    net.fit(x, y, 1200, l2=1e-7)
+    net.fit(x, y, 1100, l2=1e-8)
     net = net.rounded()
     calibration_x, calibration_y = rows(seed + 50, 200)
     test_x, test_y = rows(seed + 60, 200)

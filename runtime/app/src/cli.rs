@@ -9,7 +9,7 @@ use crate::logging::LogForm;
 
 /// Sits beside a PLC: predicts quality, optimises setpoints, offers them guarded and in time. The PLC stays in charge.
 #[derive(Debug, Parser)]
-#[command(name = "flyball", version, about, after_help = FIRST_STEPS, arg_required_else_help = true)]
+#[command(name = "flyball", version, after_help = FIRST_STEPS, arg_required_else_help = true)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -120,7 +120,8 @@ mod tests {
     fn the_commands_are_consistent_and_help_teaches_the_first_three() {
         Cli::command().debug_assert();
         let help = Cli::command().render_help().to_string();
-        for wanted in ["flyball demo ", "flyball check plant.toml", "flyball run plant.toml --read-only", "Exit codes"] {
+        for wanted in ["flyball demo ", "flyball check plant.toml", "flyball run plant.toml --read-only", "Exit codes"]
+        {
             assert!(help.contains(wanted), "{help}");
         }
         assert!(!help.contains("service"), "the second process is nobody's command: {help}");

@@ -65,7 +65,9 @@ impl Clock for SystemClock {
         let deadline = Duration::from_nanos(self.real_deadline(at));
         let deadline = TimeSpec::from_duration(deadline);
         // A signal handler that ran is no reason to wake the scan early: ask again for the same absolute time.
-        while clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &deadline) == Err(Errno::EINTR) {}
+        while clock_nanosleep(ClockId::CLOCK_MONOTONIC, ClockNanosleepFlags::TIMER_ABSTIME, &deadline)
+            == Err(Errno::EINTR)
+        {}
     }
 }
 

@@ -3,6 +3,7 @@
 //! `main` only parses and dispatches; everything it calls is here, so that tests reach it. See docs/ARCHITECTURE.md, "Two
 //! processes, few threads".
 
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod logging;
@@ -10,3 +11,4 @@ pub mod realtime;
 pub mod service;
 pub mod signals;
 pub mod timing;
+pub mod view;

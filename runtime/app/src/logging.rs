@@ -4,7 +4,7 @@
 //! service process it is the channel to control.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::level_filters::LevelFilter;
@@ -100,10 +100,23 @@ pub fn filter(variable: Option<&str>) -> Result<Targets, String> {
 pub fn to_stderr(form: LogForm) -> Result<(), String> {
     let filter = filter(std::env::var(LOG_VARIABLE).ok().as_deref())?;
     let layer = match form {
-        LogForm::Text => fmt::layer().with_writer(io::stderr).with_target(false).boxed(),
+        LogForm::Text => {
+            fmt::layer().with_ansi(io::stderr().is_terminal()).with_target(false).with_writer(io::stderr).boxed()
+        }
         LogForm::Json => fmt::layer().json().flatten_event(true).with_writer(io::stderr).boxed(),
     };
     // Already set happens only when two runs share one process (tests); the first one stays.
+    let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
+    Ok(())
+}
+
+/// Starts logging in the service process: level and text only, because control puts time and form to every line again.
+///
+/// # Errors
+/// A filter that cannot be parsed.
+pub fn to_control() -> Result<(), String> {
+    let filter = filter(std::env::var(LOG_VARIABLE).ok().as_deref())?;
+    let layer = fmt::layer().with_ansi(false).with_target(false).without_time().with_writer(io::stderr);
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
     Ok(())
 }

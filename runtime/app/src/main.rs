@@ -6,8 +6,12 @@ use clap::Parser;
 use flyball::cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Service => ExitCode::from(flyball::service::process::main()),
-        _ => ExitCode::from(2),
-    }
+    ExitCode::from(match Cli::parse().command {
+        Command::Check(arguments) => flyball::check::run(&arguments),
+        Command::Service => flyball::service::process::main(),
+        Command::Run(_) | Command::Demo(_) | Command::Bench(_) => {
+            eprintln!("This build has no scan yet: only `flyball check` works.");
+            2
+        }
+    })
 }

@@ -15,8 +15,8 @@ use nix::sys::mman::{MlockAllFlags, mlockall};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::unistd::Pid;
 use thread_priority::{
-    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy, set_thread_priority_and_policy,
-    thread_native_id, thread_schedule_policy,
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id, thread_schedule_policy,
 };
 
 /// Capability numbers of linux/capability.h.
@@ -67,11 +67,9 @@ pub fn apply(request: &CpuRequest) -> Granted {
     if request.lock_memory {
         match mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE) {
             Ok(()) => locked = true,
-            Err(errno) => refusals.push(lock_refusal(
-                errno,
-                has_capability(CAP_IPC_LOCK),
-                soft_limit(Resource::RLIMIT_MEMLOCK),
-            )),
+            Err(errno) => {
+                refusals.push(lock_refusal(errno, has_capability(CAP_IPC_LOCK), soft_limit(Resource::RLIMIT_MEMLOCK)))
+            }
         }
     }
     Granted { policy: policy_in_words(), core, locked, refusals }
@@ -140,7 +138,9 @@ fn fifo_refusal(priority: u8, errno: Errno, has_cap: bool, rtprio: Option<u64>) 
     };
     let next = match errno {
         Errno::EINVAL => "Correct cpu.priority.",
-        Errno::EPERM if has_cap => "Switch real-time group scheduling off or give the group a budget; see docs/OPERATING.md.",
+        Errno::EPERM if has_cap => {
+            "Switch real-time group scheduling off or give the group a budget; see docs/OPERATING.md."
+        }
         _ => {
             "Start with `setcap cap_sys_nice,cap_ipc_lock+ep flyball`, in a container with `--cap-add=SYS_NICE --ulimit rtprio=99`, \
              or see docs/OPERATING.md."
@@ -264,15 +264,17 @@ mod tests {
         let s = core_refusal(7, Errno::EINVAL, &[0, 1]);
         assert!(s.contains("core 7") && s.contains("Allowed cores: 0, 1."), "{s}");
         let s = lock_refusal(Errno::ENOMEM, false, Some(65536));
-        assert!(s.contains("CAP_IPC_LOCK is missing and the limit memlock is 64 KiB") && s.contains("memlock=-1"), "{s}");
+        assert!(
+            s.contains("CAP_IPC_LOCK is missing and the limit memlock is 64 KiB") && s.contains("memlock=-1"),
+            "{s}"
+        );
     }
 
     #[test]
     fn a_core_that_does_not_exist_is_refused_by_the_kernel_and_the_thread_runs_on() {
         // In its own thread: a granted priority or core must not stick to the test runner.
-        let granted = std::thread::spawn(|| {
-            apply(&CpuRequest { core: Some(1000), priority: None, lock_memory: false })
-        });
+        let granted =
+            std::thread::spawn(|| apply(&CpuRequest { core: Some(1000), priority: None, lock_memory: false }));
         let granted = granted.join().expect("apply never panics");
         assert_eq!((granted.core, granted.refusals.len()), (None, 1));
         assert!(granted.refusals[0].contains("core 1000 refused"), "{}", granted.refusals[0]);

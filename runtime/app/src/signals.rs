@@ -32,7 +32,7 @@ impl Stop {
         thread::Builder::new().name("signals".into()).spawn(move || {
             for _ in signals.forever() {
                 if flag.0.swap(true, Ordering::Relaxed) {
-                    ratatui::restore();
+                    crate::view::give_back();
                     // No farewell and no exit handlers: whoever asks twice has waited long enough.
                     signal_hook::low_level::exit(EXIT_IMPATIENT);
                 }

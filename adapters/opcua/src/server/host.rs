@@ -10,8 +10,9 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use flyball_core::config::{Security, SecurityMode, SecurityPolicy};
+use flyball_core::config::{Security, SecurityMode, SecurityPolicy, Server};
 use flyball_core::status::Status;
+use opcua::core::comms::url::hostname_port_from_url;
 use opcua::crypto::SecurityPolicy as UaPolicy;
 use opcua::server::{Limits, ServerBuilder, ServerEndpoint, ServerHandle};
 use opcua::types::{DataValue, MessageSecurityMode, NodeId};
@@ -29,12 +30,14 @@ use crate::wire::to_status;
 pub struct ServerSettings {
     /// Application name, shown to clients and in the certificate.
     pub application: String,
-    /// Application URI, `urn:...`; also in the certificate.
+    /// Application URI, `urn:...`; also in the certificate. It is a namespace of its own: no content may use it.
     pub application_uri: String,
     /// Host name or address to listen on.
     pub host: String,
     /// Port; 0 takes a free one.
     pub port: u16,
+    /// Path of the endpoint URL, with its leading `/`.
+    pub path: String,
     /// Offered message security, at least one.
     pub security: Vec<Security>,
     /// True when anonymous users may read.
@@ -64,9 +67,10 @@ impl ServerSettings {
         let secure = Security { mode: SecurityMode::SignAndEncrypt, policy: SecurityPolicy::Basic256Sha256 };
         Self {
             application: application.to_owned(),
-            application_uri: format!("urn:flyball:{application}"),
+            application_uri: format!("urn:{}:flyball:{application}", advertised("")),
             host: host.to_owned(),
             port,
+            path: "/".to_owned(),
             security: vec![secure],
             anonymous: false,
             users: Vec::new(),
@@ -78,6 +82,29 @@ impl ServerSettings {
             items_per_subscription: 20_000,
             gate: GateLimits::default(),
         }
+    }
+
+    /// Settings from the configuration; passwords are resolved by the caller, who holds them.
+    ///
+    /// # Errors
+    /// A sentence when the endpoint is not of the form `opc.tcp://host:port/path`.
+    pub fn configured(application: &str, server: &Server, users: Vec<ServerUser>) -> Result<Self, String> {
+        /// OPC UA's registered port.
+        const PORT: u16 = 4840;
+        let url = &server.endpoint;
+        let (host, port) = hostname_port_from_url(url, PORT)
+            .map_err(|_| format!("{url:?} is not an endpoint; write opc.tcp://host:port/path"))?;
+        let after_scheme = url.split_once("://").map_or("", |(_, rest)| rest);
+        let path = after_scheme.find('/').map_or("/", |at| &after_scheme[at..]);
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Ok(Self {
+            path: path.to_owned(),
+            security: server.security.clone(),
+            anonymous: server.anonymous_read,
+            users,
+            trust_any_client: server.trust_any_client,
+            ..Self::new(application, host, port, server.pki.clone())
+        })
     }
 }
 
@@ -108,7 +135,7 @@ impl ServerHost {
     pub fn start(settings: ServerSettings, content: Arc<dyn Content>) -> Result<Self, String> {
         let (started, wait) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
-        let host = advertised(&settings.host);
+        let (host, path) = (advertised(&settings.host), settings.path.clone());
         let thread = std::thread::Builder::new()
             .name("opcua-server".into())
             .spawn(move || {
@@ -125,7 +152,7 @@ impl ServerHost {
             .map_err(|e| format!("cannot start a thread for the OPC UA server: {e}"))?;
         let Started { address, handle, manager, counters } =
             wait.recv().map_err(|_| "the OPC UA server ended while it started".to_owned())??;
-        let url = format!("opc.tcp://{host}:{}/", address.port());
+        let url = format!("opc.tcp://{host}:{}{path}", address.port());
         info!(%url, "OPC UA server");
         Ok(Self { address, url, handle, manager, counters, stop: Some(stop), thread: Some(thread) })
     }
@@ -162,12 +189,6 @@ impl ServerHost {
         self.handle.set_service_level(level);
     }
 
-    /// Sessions that exist now, unactivated ones included, as OPC UA's own diagnostics count them.
-    #[must_use]
-    pub fn handle(&self) -> &ServerHandle {
-        &self.handle
-    }
-
     /// Stops the server and waits until its port is free.
     pub fn shutdown(self) {
         drop(self);
@@ -179,7 +200,10 @@ impl Drop for ServerHost {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
-        if let Some(thread) = self.thread.take() {
+        // The server's own thread may hold the last reference for a moment; it must not wait for itself.
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != std::thread::current().id()
+        {
             let _ = thread.join();
         }
     }
@@ -291,7 +315,7 @@ fn builder(settings: &ServerSettings, content: Arc<dyn Content>) -> ServerBuilde
         .trust_client_certs(settings.trust_any_client)
         .host(host.as_str())
         .port(0)
-        .discovery_urls(vec![format!("opc.tcp://{host}:{}/", settings.port)])
+        .discovery_urls(vec![format!("opc.tcp://{host}:{}{}", settings.port, settings.path)])
         .subscription_poll_interval_ms(settings.fastest.as_millis().max(1) as u64)
         .limits(limits(settings))
         .with_authenticator(Arc::new(users))
@@ -299,7 +323,7 @@ fn builder(settings: &ServerSettings, content: Arc<dyn Content>) -> ServerBuilde
     for security in &settings.security {
         let (policy, mode) = ua_security(*security);
         let id = format!("{policy} {mode}");
-        builder = builder.add_endpoint(id, ServerEndpoint::new("/", policy, mode, &[]));
+        builder = builder.add_endpoint(id, ServerEndpoint::new(settings.path.as_str(), policy, mode, &[]));
     }
     builder
 }

@@ -8,13 +8,13 @@ pub mod content;
 pub mod frame;
 pub mod gate;
 pub mod host;
-//pub mod model;
-//pub mod service;
+pub mod model;
+pub mod service;
 pub mod users;
 pub mod variables;
 
 pub use gate::GateLimits;
 pub use host::{ServerHost, ServerSettings};
-//pub use service::OutsideServer;
+pub use service::OutsideServer;
 pub use users::ServerUser;
 pub use variables::{VariableBank, VariableSpec};

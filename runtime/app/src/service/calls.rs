@@ -40,7 +40,10 @@ pub(super) fn check(directory: &Directory, call: &Call) -> Result<(), (u32, Stri
     }
     for (argument, (name, _, kind)) in call.arguments.iter().zip(&method.inputs) {
         if !fits(argument, kind) {
-            return Err((BAD_INVALID_ARGUMENT, format!("{}: argument {name} must be {}.", method.path, in_words(kind))));
+            return Err((
+                BAD_INVALID_ARGUMENT,
+                format!("{}: argument {name} must be {}.", method.path, in_words(kind)),
+            ));
         }
     }
     Ok(())

@@ -8,7 +8,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
 
-use flyball_config::{Role, Security};
+use flyball_config::{Role, Security, Server};
 use flyball_core::outside::{Call, Change, Directory, Reply};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,48 @@ pub struct ServerSettings {
     pub trust_any_client: bool,
 }
 
+impl ServerSettings {
+    /// The settings of a configuration. Control calls this: the passwords are resolved here, from its own environment and files.
+    ///
+    /// # Errors
+    /// One sentence per password that cannot be had, joined.
+    pub fn resolved(server: &Server) -> Result<Self, String> {
+        let mut problems = Vec::new();
+        let mut users = Vec::new();
+        for user in &server.users {
+            match user.password.resolve() {
+                Ok(password) => users.push(ServerUser { name: user.name.clone(), password, role: user.role }),
+                Err(e) => problems.push(format!("Password of the server's user {}: {e}.", user.name)),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems.join(" "));
+        }
+        Ok(Self {
+            endpoint: server.endpoint.clone(),
+            security: server.security.clone(),
+            anonymous_read: server.anonymous_read,
+            users,
+            pki: server.pki.clone(),
+            trust_any_client: server.trust_any_client,
+        })
+    }
+
+    /// Back to the type of the configuration, with the users beside it (theirs would name secrets, not hold them).
+    #[must_use]
+    pub fn into_config(self) -> (Server, Vec<ServerUser>) {
+        let server = Server {
+            endpoint: self.endpoint,
+            security: self.security,
+            anonymous_read: self.anonymous_read,
+            users: Vec::new(),
+            pki: self.pki,
+            trust_any_client: self.trust_any_client,
+        };
+        (server, self.users)
+    }
+}
+
 /// A user of the server. Debug hides the password.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct ServerUser {
@@ -49,7 +91,10 @@ pub struct ServerUser {
 impl std::fmt::Debug for ServerSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let users: Vec<_> = self.users.iter().map(|u| (&u.name, u.role)).collect();
-        f.debug_struct("ServerSettings").field("endpoint", &self.endpoint).field("users", &users).finish_non_exhaustive()
+        f.debug_struct("ServerSettings")
+            .field("endpoint", &self.endpoint)
+            .field("users", &users)
+            .finish_non_exhaustive()
     }
 }
 
@@ -133,7 +178,9 @@ impl std::fmt::Display for ChannelError {
         match self {
             Self::Closed => f.write_str("the channel was closed"),
             Self::Truncated => f.write_str("the channel was closed in the middle of a frame"),
-            Self::Oversized { announced, allowed } => write!(f, "a frame of {announced} bytes where {allowed} are allowed"),
+            Self::Oversized { announced, allowed } => {
+                write!(f, "a frame of {announced} bytes where {allowed} are allowed")
+            }
             Self::Garbage => f.write_str("a frame that is no message"),
             Self::Io(e) => write!(f, "the channel failed: {e}"),
         }
@@ -249,7 +296,32 @@ mod tests {
         let unknown = [1, 0, 0, 0, 0xEE];
         assert!(matches!(receive::<ToService>(&mut &unknown[..], 1000), Err(ChannelError::Garbage)));
         let trailing = [3, 0, 0, 0, 4, 7, 9];
-        assert!(matches!(receive::<ToService>(&mut &trailing[..], 1000), Err(ChannelError::Garbage)), "bytes left over");
+        assert!(
+            matches!(receive::<ToService>(&mut &trailing[..], 1000), Err(ChannelError::Garbage)),
+            "bytes left over"
+        );
+    }
+
+    #[test]
+    fn a_password_that_is_not_there_is_named_with_its_user() {
+        use flyball_config::{Secret, User};
+        let user = |name: &str, password| User { name: name.into(), password, role: Role::Operator };
+        let folder = tempfile::tempdir().expect("folder");
+        let file = folder.path().join("password");
+        std::fs::write(&file, "s3cret\n").expect("writable");
+        let mut server = Server {
+            endpoint: "opc.tcp://127.0.0.1:0/".into(),
+            security: Vec::new(),
+            anonymous_read: false,
+            users: vec![user("op", Secret::File(file))],
+            pki: "pki".into(),
+            trust_any_client: false,
+        };
+        let settings = ServerSettings::resolved(&server).expect("the file is there");
+        assert_eq!(settings.users[0].password, "s3cret");
+        server.users.push(user("eng", Secret::Env("FLYBALL_TEST_NOT_SET".into())));
+        let e = ServerSettings::resolved(&server).expect_err("not set");
+        assert!(e.contains("user eng") && e.contains("FLYBALL_TEST_NOT_SET"), "{e}");
     }
 
     #[test]

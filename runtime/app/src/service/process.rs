@@ -10,7 +10,9 @@ use crossbeam::channel::{Receiver, Sender, bounded};
 use flyball_core::outside::{Call, Change, Reply};
 use nix::sys::resource::{Resource, setrlimit};
 
-use super::channel::{ChannelError, FROM_SERVICE_BYTES_MAX, FromService, Hello, TO_SERVICE_BYTES_MAX, ToService, receive, send};
+use super::channel::{
+    ChannelError, FROM_SERVICE_BYTES_MAX, FromService, Hello, TO_SERVICE_BYTES_MAX, ToService, receive, send,
+};
 
 /// Address space, bytes. Resident memory is watched by control and is much less; this is the hard stop.
 const ADDRESS_SPACE_MAX: u64 = 2 << 30;
@@ -36,7 +38,7 @@ pub trait Server {
 /// `flyball service`: serves what control says over stdin until it closes. Returns the exit code.
 #[must_use]
 pub fn main() -> u8 {
-    if let Err(e) = crate::logging::to_stderr(crate::logging::LogForm::Text) {
+    if let Err(e) = crate::logging::to_control() {
         eprintln!("{e}");
     }
     if let Err(e) = crate::realtime::be_nice() {

@@ -21,7 +21,9 @@ use flyball_core::ports::Clock;
 use flyball_core::time::Timestamp;
 
 use super::calls::{OpenCalls, check};
-use super::channel::{ChannelError, FROM_SERVICE_BYTES_MAX, FromService, Hello, TO_SERVICE_BYTES_MAX, ToService, receive, send};
+use super::channel::{
+    ChannelError, FROM_SERVICE_BYTES_MAX, FromService, Hello, TO_SERVICE_BYTES_MAX, ToService, receive, send,
+};
 use super::pending::Pending;
 use super::words::{forward_lines, plain};
 use crate::clock::SystemClock;
@@ -326,7 +328,8 @@ fn start_threads(
     calls: &Sender<Call>,
     events: Sender<Event>,
 ) -> std::io::Result<()> {
-    let (Some(mut stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) else {
+    let (Some(mut stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+    else {
         return Err(std::io::Error::other("the child has no pipes"));
     };
     let named = |name: &str| thread::Builder::new().name(name.into());
@@ -427,7 +430,7 @@ fn watch_running(shared: &Shared, child: &mut Child, events: &Receiver<Event>, s
             default(TICK) => {}
         }
         if let Ok(Some(status)) = child.try_wait() {
-            return End::Exited(status);
+            return last_words(events).unwrap_or(End::Exited(status));
         }
         if let Some(bytes) = resident_bytes(pid).filter(|b| *b > options.resident_max) {
             return End::Grew(bytes);
@@ -444,6 +447,18 @@ fn watch_running(shared: &Shared, child: &mut Child, events: &Receiver<Event>, s
             shared.pending.ping(ping);
             answer_by = Some(at.after(options.answer_within));
             next_ping = at.after(PING_EVERY);
+        }
+    }
+}
+
+/// What an ended child said last, if that tells more than its exit status. Ends with the reader, which ends with the pipe.
+fn last_words(events: &Receiver<Event>) -> Option<End> {
+    loop {
+        match events.recv_timeout(PING_EVERY) {
+            Ok(Event::Ready(_) | Event::Pong(..)) => {}
+            Ok(Event::Failed(why)) => return Some(End::Failed(why)),
+            Ok(Event::End(ChannelError::Closed | ChannelError::Truncated)) | Err(_) => return None,
+            Ok(Event::End(e)) => return Some(End::Broke(e)),
         }
     }
 }

@@ -20,12 +20,24 @@ pub(super) fn forward_lines(from: impl Read) {
         line.clear();
         match from.by_ref().take(LINE_MAX).read_until(b'\n', &mut line) {
             Ok(0) | Err(_) => return,
-            Ok(_) if count < LINES_MAX => {
-                tracing::info!("service: {}", plain(String::from_utf8_lossy(&line).trim_end(), LINE_MAX as usize));
-            }
+            Ok(_) if count < LINES_MAX => log_again(&plain(&String::from_utf8_lossy(&line), LINE_MAX as usize)),
             Ok(_) if count == LINES_MAX => tracing::warn!("service: {LINES_MAX} log lines; further ones are dropped"),
             Ok(_) => {}
         }
+    }
+}
+
+/// One line of the child, at the level that it begins with.
+fn log_again(line: &str) {
+    let line = line.trim();
+    let (level, rest) = line.split_once(' ').unwrap_or(("", line));
+    match level {
+        "ERROR" => tracing::error!("service: {}", rest.trim_start()),
+        "WARN" => tracing::warn!("service: {}", rest.trim_start()),
+        "INFO" => tracing::info!("service: {}", rest.trim_start()),
+        "DEBUG" | "TRACE" => tracing::debug!("service: {}", rest.trim_start()),
+        // Not from the log: a panic message, or a library that prints.
+        _ => tracing::warn!("service: {line}"),
     }
 }
 
