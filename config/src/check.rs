@@ -98,8 +98,8 @@ fn overlap((first, a): (&Claim, &ModbusAddress), (second, b): (&Claim, &ModbusAd
     if same && quarrel(first, second).is_none() {
         return None;
     }
-    let relation = if reads { "overlaps" } else { "is written or read over" };
-    Some(format!("{} ({}) {relation} {} ({})", second.what, extent(b), first.what, extent(a)))
+    let relation = if reads { "overlaps" } else { "shares registers with" };
+    Some(format!("{}, which {relation} {}: {}", extent(b), first.what, extent(a)))
 }
 
 /// "40101 float32 uses registers 40101-40102".

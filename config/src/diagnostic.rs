@@ -27,6 +27,18 @@ pub struct Location {
 }
 
 impl Location {
+    /// The same place in a copy of the file where the text of the place is blotted out: for secrets that stand where they should not.
+    #[must_use]
+    pub(crate) fn blotted(&self) -> Self {
+        let file = &self.file;
+        let mut text = file.text.clone();
+        if let Some(secret) = text.get(self.span.clone()) {
+            let blot = "*".repeat(secret.len());
+            text.replace_range(self.span.clone(), &blot);
+        }
+        Self { file: Arc::new(SourceFile { name: file.name.clone(), text }), span: self.span.clone() }
+    }
+
     /// Line number, counted from 1.
     #[must_use]
     pub fn line(&self) -> usize {
@@ -129,13 +141,13 @@ impl Diagnostics {
 
     /// Puts them in the order of the files' lines, first file first; the order inside one line stays.
     pub fn sort(&mut self) {
-        let mut files: Vec<Arc<SourceFile>> = Vec::new();
+        let mut files: Vec<String> = Vec::new();
         for d in &self.list {
-            if !files.contains(&d.location.file) {
-                files.push(d.location.file.clone());
+            if !files.contains(&d.location.file.name) {
+                files.push(d.location.file.name.clone());
             }
         }
-        self.list.sort_by_key(|d| (files.iter().position(|f| *f == d.location.file), d.location.span.start));
+        self.list.sort_by_key(|d| (files.iter().position(|f| *f == d.location.file.name), d.location.span.start));
     }
 
     /// With source lines and carets, as a compiler prints it.

@@ -19,7 +19,7 @@ use crate::read::sheet::{self, Sheet};
 use crate::read::tag::TagDefaults;
 use crate::read::{self, Cx, TagDraft, check_count, named_tables};
 use crate::reader::{Field, Place, Reader, Sink};
-use crate::tree::{self, Node, Table, Value};
+use crate::tree::{self, Table, Value};
 
 /// The version of the file format that this program reads.
 const SCHEMA: u32 = 1;
@@ -221,7 +221,7 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
     }
     let mut cvs = Vec::new();
     named_tables(r.get("cv"), "cv", "cv.*", "-_", |name, table| {
-        cvs.push(read::cv::read(name, table, &cx, &models, map));
+        cvs.push(read::cv::read(name, table, &cx, &models, map, has_optimiser));
     });
     check_count(place, &(0..0), "cv", cvs.len(), CVS_MAX);
     let handshake_field = r.get("handshake");
@@ -279,12 +279,15 @@ fn read_tags(r: &mut Reader<'_>, place: Place<'_>, cx: &Cx, defaults: TagDefault
     for sheet in &sheets {
         let place = Place { sink: place.sink, source: &sheet.source };
         for row in &sheet.rows {
-            let Node { value: Value::Table(table), span } = &row.node else { continue };
-            let reader = Reader::new(place, "tag.*", format!("tag {}", row.name), table, span);
+            let location = place.location(&row.span);
+            let Some(table) = &row.table else {
+                drafts.push(TagDraft { name: row.name.clone(), location, tag: None });
+                continue;
+            };
+            let reader = Reader::new(place, "tag.*", format!("tag {}", row.name), table, &row.row);
             if let Err(problem) = read::check_name(&row.name, TAG_CHARACTERS) {
                 reader.error(problem);
             }
-            let location = place.location(&row.span);
             drafts.push(TagDraft {
                 name: row.name.clone(),
                 location,

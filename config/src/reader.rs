@@ -110,11 +110,16 @@ impl<'a> Reader<'a> {
     }
 
     pub fn error(&self, problem: Problem) {
-        self.place.report(Severity::Error, &self.span, &self.subject, problem);
+        self.place.report(Severity::Error, &self.span, self.named(), problem);
     }
 
     pub fn warning(&self, problem: Problem) {
-        self.place.report(Severity::Warning, &self.span, &self.subject, problem);
+        self.place.report(Severity::Warning, &self.span, self.named(), problem);
+    }
+
+    /// What the table is about; the table of the whole file has no name of its own.
+    fn named(&self) -> &str {
+        if self.subject.is_empty() { "file" } else { &self.subject }
     }
 }
 
@@ -127,9 +132,8 @@ impl Drop for Reader<'_> {
             if !self.asked.contains(&entry.key.as_str()) {
                 let known = self.asked.join(", ");
                 let help = did_you_mean(&entry.key, self.asked.iter().copied());
-                let subject = if self.subject.is_empty() { "file" } else { &self.subject };
                 let problem = Problem::new(format!("unknown key '{}'", entry.key)).allowed(known).help(help);
-                self.place.report(Severity::Error, &entry.key_span, subject, problem);
+                self.place.report(Severity::Error, &entry.key_span, self.named(), problem);
             }
         }
     }
@@ -227,7 +231,8 @@ impl<'a> Field<'a> {
     pub fn range(&self) -> Option<EuRange> {
         let fields = self.list()?;
         let [low, high] = fields.as_slice() else {
-            return self.wrong_kind("two numbers, [low, high]");
+            self.error(Problem::new(format!("found a list of {}", fields.len())).allowed("two numbers, [low, high]"));
+            return None;
         };
         let range = EuRange { low: low.number()?, high: high.number()? };
         if range.low < range.high && range.span().is_finite() {

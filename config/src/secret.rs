@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::Secret;
 use crate::quantity::Problem;
 use crate::read::Cx;
@@ -40,12 +41,15 @@ pub(crate) fn read(field: &Field<'_>, cx: &Cx) -> Option<Secret> {
         Some(("env", name)) if !name.trim().is_empty() => Secret::Env(name.trim().to_owned()),
         Some(("file", path)) if !path.trim().is_empty() => Secret::File(cx.path(path.trim())),
         _ => {
-            // The text itself is not repeated: it may be the password.
-            field.error(
-                Problem::new("password given in clear text")
-                    .allowed("\"env:NAME\" or \"file:PATH\"")
-                    .help("Use env: or file:."),
-            );
+            // The text itself is not repeated, nor its line shown: it may be the password.
+            field.place.sink.diagnostics.borrow_mut().push(Diagnostic {
+                severity: Severity::Error,
+                location: field.place.location(&field.node.span).blotted(),
+                subject: field.subject.clone(),
+                found: "password given in clear text".to_owned(),
+                allowed: Some("\"env:NAME\" or \"file:PATH\"".to_owned()),
+                help: Some("Use env: or file:.".to_owned()),
+            });
             return None;
         }
     };

@@ -124,16 +124,13 @@ fn aliases(mut r: Reader<'_>) -> Vec<(String, String)> {
     let mut list = Vec::new();
     for (entry, field) in r.all() {
         let Some(uri) = field.text() else { continue };
-        if uri.contains(':') {
-            list.push((entry.key.clone(), uri.to_owned()));
-        } else {
+        if !uri.contains(':') {
             let help = "A namespace index may change at every restart of the server.";
-            field.error(
-                Problem::new(format!("found \"{uri}\""))
-                    .allowed("a namespace URI, as \"urn:...\" or \"http://...\"")
-                    .help(help),
-            );
+            let problem = Problem::new(format!("found \"{uri}\""));
+            field.error(problem.allowed("a namespace URI, as \"urn:...\" or \"http://...\"").help(help));
         }
+        // A wrong URI still names its alias: one complaint, not one per address.
+        list.push((entry.key.clone(), uri.to_owned()));
     }
     r.take_rest();
     list

@@ -7,13 +7,14 @@ use crate::read::{Cx, ModelDraft};
 use crate::reader::Reader;
 use crate::units::Unit;
 
-/// Reads one `[cv.*]`. `map` is the model of the optimiser.
+/// Reads one `[cv.*]`. `map` is the model of the optimiser; None when there is none or it is not known.
 pub(crate) fn read(
     name: &str,
     mut r: Reader<'_>,
     cx: &Cx,
     models: &[ModelDraft],
     map: Option<&ModelDraft>,
+    has_optimiser: bool,
 ) -> Option<Cv> {
     let text = r.need("text", "\"what is limited\"").and_then(|f| f.text());
     let value = r.need("value", "\"model:cB\" or \"tag:QY-101\"");
@@ -30,22 +31,21 @@ pub(crate) fn read(
             }
             found
         }
-        (None, ..) => {
+        (None, ..) if !has_optimiser => {
             r.error(Problem::new("no optimiser keeps it").allowed("an [optimiser] whose model predicts it"));
             None
         }
         _ => None,
     };
     let unit = known.as_ref().map(|(_, unit)| *unit);
-    let mut amount = |key| {
-        let field = r.get(key)?;
-        field.amount(unit?)
-    };
-    let (low, high) = (amount("low"), amount("high"));
+    let (low_field, high_field) = (r.get("low"), r.get("high"));
+    let unlimited = low_field.is_none() && high_field.is_none();
+    let low = low_field.zip(unit).and_then(|(f, unit)| f.amount(unit));
+    let high = high_field.zip(unit).and_then(|(f, unit)| f.amount(unit));
     let back_off = r.get("back_off").zip(unit).map_or(Some(0.0), |(f, unit)| f.amount_from_zero(unit));
     let eu = unit.unwrap_or(Unit::ONE);
     match (low, high, back_off) {
-        (None, None, _) if unit.is_some() => {
+        (None, None, _) if unlimited => {
             r.error(Problem::new("no limit").allowed(format!("low = \"1.0 {eu}\", high = \"1.0 {eu}\", or both")));
         }
         (Some(low), Some(high), Some(back_off)) if low + back_off >= high - back_off => {

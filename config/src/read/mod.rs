@@ -187,7 +187,8 @@ pub(crate) fn named_tables<'a>(
         let subject = format!("{kind} {}", entry.key);
         let report = |problem| reader.place.report(Severity::Error, &entry.key_span, &subject, problem);
         check_name(&entry.key, more_characters).unwrap_or_else(report);
-        if let Some(first) = seen.iter().find(|n| n.eq_ignore_ascii_case(&entry.key)) {
+        // Tags of the file are compared together with those of the sheets and the signals (`check::names`).
+        if let Some(first) = seen.iter().find(|n| kind != "tag" && n.eq_ignore_ascii_case(&entry.key)) {
             report(
                 Problem::new(format!("the name is taken by '{first}'"))
                     .allowed("names that differ in more than capitals"),

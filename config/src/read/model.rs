@@ -401,7 +401,7 @@ fn biases(
             );
             return Vec::new();
         }
-        return field.table("model.*.bias").and_then(|r| bias(r, cx, unit(0)?)).map(|b| (0, b)).into_iter().collect();
+        return field.table("model.*.bias").and_then(|r| bias(r, cx, unit(0))).map(|b| (0, b)).into_iter().collect();
     }
     let mut list = Vec::new();
     for entry in &table.entries {
@@ -415,17 +415,17 @@ fn biases(
             named.error(no_such("output", &entry.key, outputs.iter().map(|(name, ..)| *name)));
             continue;
         };
-        list.extend(named.table("model.*.bias").and_then(|r| bias(r, cx, unit(i)?)).map(|b| (i, b)));
+        list.extend(named.table("model.*.bias").and_then(|r| bias(r, cx, unit(i))).map(|b| (i, b)));
     }
     list
 }
 
-fn bias(mut r: Reader<'_>, cx: &Cx, unit: Unit) -> Option<Bias> {
+fn bias(mut r: Reader<'_>, cx: &Cx, unit: Option<Unit>) -> Option<Bias> {
     let with = r.need("with", "\"AI-101\"").and_then(|f| {
         let id = cx.tag(&f, f.text()?)?;
         let (other, unseen) =
             cx.with_tag(id, |t| (t.unit, matches!(t.address, Address::Modbus(_)) && t.sampled_at.is_none()))?;
-        if other != unit {
+        if let Some(unit) = unit.filter(|u| *u != other) {
             f.error(Problem::new(format!("the tag is in {other}")).allowed(format!("the unit of the output, {unit}")));
         }
         if unseen {
@@ -435,12 +435,12 @@ fn bias(mut r: Reader<'_>, cx: &Cx, unit: Unit) -> Option<Bias> {
         Some(id)
     });
     let take = r.need("take", "\"30 %\"").and_then(|f| f.share());
-    let one_step = r.need("one_step", &format!("\"0.02 {unit}\"")).and_then(|f| f.amount_above_zero(unit));
-    let total = r.need("total", &format!("\"0.10 {unit}\"")).and_then(|f| f.amount_above_zero(unit));
+    let mut amount = |key| r.need(key, "\"0.1 <unit>\"").zip(unit).and_then(|(f, unit)| f.amount_above_zero(unit));
+    let (one_step, total) = (amount("one_step"), amount("total"));
     let oldest = r.need("oldest", "\"30 min\"").and_then(|f| f.duration());
     let expires = r.need("expires", "\"2 h\"").and_then(|f| f.duration());
     if let Some((one, all)) = one_step.zip(total).filter(|(one, all)| one > all) {
-        r.error(Problem::new(format!("one_step is {one} {unit}")).allowed(format!("at most total, {all} {unit}")));
+        r.error(Problem::new(format!("one_step is {one}")).allowed(format!("at most total, {all}")));
     }
     Some(Bias { with: with?, take: take?, one_step: one_step?, total: total?, oldest: oldest?, expires: expires? })
 }

@@ -96,7 +96,7 @@ pub(crate) fn read(name: &str, id: MvId, mut r: Reader<'_>, cx: &Cx) -> Option<M
     }
     let refresh = r.get("refresh").map_or(Some(REFRESH), |f| f.duration());
     let verify = r.need("verify", &format!("{{ within = \"0.1 {eu}\", by = \"3 s\" }}"));
-    let verify = verify.and_then(|f| f.table("mv.*.verify")).zip(unit).and_then(|(v, unit)| verify_of(v, unit, cx));
+    let verify = verify.and_then(|f| f.table("mv.*.verify")).and_then(|v| verify_of(v, unit, cx));
     let travel = r.get("travel_per_hour");
     let travel_per_hour = travel.as_ref().zip(unit).and_then(|(f, unit)| f.amount_above_zero(unit));
     if let (Some(field), Some(travel), Some((up, down, _))) = (&travel, travel_per_hour, moves)
@@ -151,8 +151,8 @@ fn moves_of(mut r: Reader<'_>, unit: Option<Unit>, limits: Option<EuRange>) -> O
     Some((up?, down?, per?))
 }
 
-fn verify_of(mut r: Reader<'_>, unit: Unit, cx: &Cx) -> Option<Verify> {
-    let within = r.need("within", &format!("\"0.1 {unit}\"")).and_then(|f| f.amount_above_zero(unit));
+fn verify_of(mut r: Reader<'_>, unit: Option<Unit>, cx: &Cx) -> Option<Verify> {
+    let within = r.need("within", "\"0.1 <unit>\"").zip(unit).and_then(|(f, unit)| f.amount_above_zero(unit));
     let by = r.need("by", "\"3 s\"").and_then(|f| {
         let by = f.duration()?;
         if let Some(cycle) = cx.cycle.filter(|c| by < *c) {

@@ -91,9 +91,10 @@ fn prices(mut r: Reader<'_>) -> Vec<Price> {
     for (entry, field) in r.all() {
         let named = check_name(&entry.key, "_");
         let value = field.text().and_then(|text| field.check(quantity::split(text)));
-        if let (Some(()), Some((value, unit))) = (field.check(named), value) {
-            list.push(Price { name: entry.key.clone(), value, unit: unit.to_owned() });
-        }
+        field.check(named);
+        // A price that cannot be read is still known by name: one complaint, not another one in the objective.
+        let (value, unit) = value.unwrap_or((0.0, ""));
+        list.push(Price { name: entry.key.clone(), value, unit: unit.to_owned() });
     }
     check_count(r.place, &r.span, &r.subject, list.len(), PRICES_MAX);
     r.take_rest();

@@ -55,8 +55,12 @@ pub(crate) struct Sheet {
 #[derive(Debug)]
 pub(crate) struct Row {
     pub name: String,
+    /// The whole row.
+    pub row: Range<usize>,
+    /// The name.
     pub span: Range<usize>,
-    pub node: Node,
+    /// None when the sheet lacks a column: that is said once, and the tag is only known by name.
+    pub table: Option<Table>,
 }
 
 /// Reads the file that `field` names. What is wrong with its rows is reported in the sheet.
@@ -141,6 +145,7 @@ fn rows(place: Place<'_>, cx: &Cx) -> Vec<Row> {
 
 /// The header: known columns, each once, the mandatory ones present.
 fn columns(place: Place<'_>, header: &csv::StringRecord) -> Vec<Option<&'static str>> {
+    place.sink.known.borrow_mut().extend(COLUMNS.iter().map(|c| format!("tag_sheet.{c}")));
     let span = row_span(&place.source.text, header.position().map_or(0, |p| p.byte() as usize));
     let report = |problem| place.report(Severity::Error, &span, "tag sheet, columns", problem);
     let mut columns: Vec<Option<&'static str>> = Vec::new();
@@ -194,6 +199,7 @@ fn row(
         place.report(Severity::Error, &span, "tag sheet", Problem::new("a row without a name"));
         return None;
     }
+    let complete = MANDATORY.iter().all(|m| columns.contains(&Some(*m)));
     let mut table = Table::default();
     let mut add = |key: &str, span: Range<usize>, value: Value| {
         table.entries.push(Entry { key: key.to_owned(), key_span: span.clone(), node: Node { value, span } });
@@ -205,16 +211,17 @@ fn row(
     }
     let (connection, _) = cells.get("connection").unwrap_or_default();
     let home = cx.connections.iter().find(|c| c.name == connection);
-    if let Some((kind, span)) =
-        cells.get("type").filter(|(kind, _)| !TYPES.iter().any(|(name, _)| name == kind) && !kind.starts_with("bit "))
+    // A Modbus type is part of the address; what an OPC UA server knows itself is only compared with the words.
+    let modbus = home.is_some_and(|c| matches!(c.notation, Notation::Modbus { .. }));
+    let kind = cells.get("type");
+    if let Some((kind, span)) = kind.as_ref().filter(|(kind, _)| !modbus && !TYPES.iter().any(|(name, _)| name == kind))
     {
         let help = did_you_mean(kind, TYPES.iter().map(|t| t.0));
-        let problem =
-            Problem::new(format!("found '{}'", shorten(kind))).allowed(TYPES.map(|t| t.0).join(", ")).help(help);
-        report(&span, "type", problem);
-    } else if let Some((address, span)) = cells.get("address") {
-        let modbus = home.is_some_and(|c| matches!(c.notation, Notation::Modbus { .. }));
-        let kind = cells.get("type").filter(|_| modbus).map_or_else(String::new, |(kind, _)| format!(" {kind}"));
+        let problem = Problem::new(format!("found '{}'", shorten(kind))).allowed(TYPES.map(|t| t.0).join(", "));
+        report(span, "type", problem.help(help));
+    }
+    if let Some((address, span)) = cells.get("address") {
+        let kind = kind.filter(|_| modbus).map_or_else(String::new, |(kind, _)| format!(" {kind}"));
         add("at", span, Value::Text(format!("{connection}: {address}{kind}")));
     }
     for (key, low, high) in [("range", "range_low", "range_high"), ("ok", "ok_low", "ok_high")] {
@@ -260,7 +267,7 @@ fn row(
             Err(problem) => report(&span, "scan", problem),
         }
     }
-    Some(Row { name: name.to_owned(), span: name_span, node: Node { value: Value::Table(table), span } })
+    Some(Row { name: name.to_owned(), row: span, span: name_span, table: Some(table).filter(|_| complete) })
 }
 
 /// A number, or the text that was found instead for the reader to refuse.

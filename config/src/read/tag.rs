@@ -64,8 +64,7 @@ pub(crate) fn read(name: &str, mut r: Reader<'_>, cx: &Cx, defaults: TagDefaults
 
     let plausible = r.get("ok").and_then(|f| plausible(&f, range));
     let max_rate_per_s = r.get("max_rate").zip(unit).and_then(|(f, unit)| f.rate(unit));
-    let frozen =
-        r.get("frozen").and_then(|f| f.table("tag.*.frozen")).zip(unit).and_then(|(t, unit)| frozen(t, unit, range));
+    let frozen = r.get("frozen").and_then(|f| f.table("tag.*.frozen")).and_then(|t| frozen(t, unit, range));
     let stale = r.get("stale_after");
     let stale_after = stale.as_ref().map_or(Some(defaults.stale_after), |f| f.duration());
     let mut hold = r.get("hold").map_or(Some(defaults.hold), |f| f.duration_or_zero());
@@ -132,9 +131,10 @@ fn plausible(field: &Field<'_>, range: Option<EuRange>) -> Option<EuRange> {
     Some(ok)
 }
 
-fn frozen(mut r: Reader<'_>, unit: Unit, range: Option<EuRange>) -> Option<Frozen> {
-    let band = r.need("band", &format!("\"0.1 {unit}\"")).and_then(|f| f.amount_above_zero(unit));
+fn frozen(mut r: Reader<'_>, unit: Option<Unit>, range: Option<EuRange>) -> Option<Frozen> {
+    let band = r.need("band", "\"0.1 <unit>\"").zip(unit).and_then(|(f, unit)| f.amount_above_zero(unit));
     let after = r.need("after", "\"5 min\"").and_then(|f| f.duration());
+    let unit = unit?;
     if let Some((band, range)) = band.zip(range).filter(|(band, range)| *band >= range.span()) {
         let allowed = format!("less than the span of the range, {} {unit}", range.span());
         r.error(Problem::new(format!("band is {band} {unit}")).allowed(allowed).help("It would always be frozen."));

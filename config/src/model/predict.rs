@@ -1,0 +1,133 @@
+//! Models: soft sensors and the optimiser's map, their inputs, outputs and corrections.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{EuRange, ModelId, MvId, PredictionId, TagId};
+use crate::units::Unit;
+
+/// A model file and how it is fed.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Name.
+    pub name: String,
+    /// One sentence.
+    pub text: String,
+    /// ONNX file.
+    pub file: PathBuf,
+    /// Expected SHA-256 of the file, lower-case hex.
+    pub sha256: String,
+    /// Soft sensor or the optimiser's map.
+    pub role: ModelRole,
+    /// Run interval, a whole number of cycles. The cycle for a map.
+    pub every: Duration,
+    /// Inputs by the names in the model file (order of the configuration; the file's own order is matched at load).
+    pub inputs: Vec<ModelInput>,
+    /// Outputs by the names in the model file.
+    pub outputs: Vec<ModelOutput>,
+}
+
+/// What a model is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelRole {
+    /// Predicts now; each output is a `PredictionId`.
+    SoftSensor,
+    /// Steady-state map that the optimiser searches.
+    Map,
+}
+
+/// One input of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelInput {
+    /// Name in the model file.
+    pub name: String,
+    /// Where its value comes from.
+    pub source: InputSource,
+    /// Causal filter.
+    pub filter: Filter,
+    /// Delay after the filter.
+    pub delay: Duration,
+}
+
+/// Source of a model input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputSource {
+    /// A conditioned tag.
+    Tag(TagId),
+    /// A decision variable of the optimiser (maps only).
+    Mv(MvId),
+    /// Output of a soft sensor earlier in the file.
+    Prediction(PredictionId),
+}
+
+/// Causal filters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// None.
+    None,
+    /// Mean over a window.
+    Mean(Duration),
+    /// First order with this time constant.
+    FirstOrder(Duration),
+}
+
+/// One output of a model.
+#[derive(Debug, Clone)]
+pub struct ModelOutput {
+    /// Name in the model file.
+    pub name: String,
+    /// Unit.
+    pub unit: Unit,
+    /// EU range.
+    pub range: EuRange,
+    /// Outside this the prediction is Bad.
+    pub reject_outside: Option<EuRange>,
+    /// Correction by late samples (soft sensors).
+    pub bias: Option<Bias>,
+    /// Output bias from the plant (maps).
+    pub match_plant: Option<MatchPlant>,
+}
+
+/// Bias update by an analyser or laboratory (domain practice: corrected at the time the sample was taken).
+#[derive(Debug, Clone, Copy)]
+pub struct Bias {
+    /// The analyser tag; its source time is the sample time.
+    pub with: TagId,
+    /// Share of each new error that is taken, 0 to 1.
+    pub take: f64,
+    /// Largest change by one sample.
+    pub one_step: f64,
+    /// Largest bias.
+    pub total: f64,
+    /// Oldest sample that is used.
+    pub oldest: Duration,
+    /// No accepted sample for this long: the prediction becomes Uncertain.
+    pub expires: Duration,
+}
+
+/// Output bias of a map: filtered difference between the plant and the map at the present inputs.
+#[derive(Debug, Clone, Copy)]
+pub struct MatchPlant {
+    /// What the plant says.
+    pub source: ValueSource,
+    /// First-order time constant.
+    pub filter: Duration,
+}
+
+/// A measured or predicted value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ValueSource {
+    /// A conditioned tag.
+    Tag(TagId),
+    /// A prediction.
+    Prediction(PredictionId),
+}
+
+/// Which output of which model a `PredictionId` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PredictionRef {
+    /// Model.
+    pub model: ModelId,
+    /// Index in `Model::outputs`.
+    pub output: u32,
+}
