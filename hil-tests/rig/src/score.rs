@@ -20,8 +20,8 @@ const LONG_WINDOW_MOVES: usize = 10;
 const MEAN_S: usize = 60;
 const PROFIT_WITHIN: Duration = Duration::from_secs(25 * 60);
 const BACK_WITHIN: Duration = Duration::from_secs(11 * 60);
-/// "Near" the oracle's feed, l/h: two percent, which is what a back-off on the duty costs.
-const FEED_NEAR: f64 = 3.5;
+/// "Near" the oracle's feed, l/h: a little over two percent, which is what a back-off on the duty costs.
+const FEED_NEAR: f64 = 4.0;
 
 /// One line of the closing table.
 #[derive(Debug, Clone, PartialEq, Eq)]
