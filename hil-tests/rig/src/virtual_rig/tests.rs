@@ -7,6 +7,7 @@ use std::path::Path;
 
 const SECOND: Duration = Duration::from_secs(1);
 
+/// The example configuration of R-101.
 pub fn config() -> Config {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/examples/r101.toml");
     let loaded = flyball_config::load(&path);
