@@ -122,7 +122,10 @@ impl SteadyState {
 #[ignore = "a measurement for the documentation, not a test"]
 fn back_off_on_the_duty() {
     for plan in [Plan::STEP, Plan::RAMP] {
-        for (bias_filter_s, lead_s, phase_s) in [(0.0, 0.0, 29), (0.0, 30.0, 29), (0.0, 60.0, 29), (0.0, 90.0, 29), (0.0, 120.0, 29), (0.0, 150.0, 29), (600.0, 0.0, 29), (600.0, 120.0, 29), (30.0, 0.0, 29)] {
+        let cases = [(0.0, 0.0), (0.0, 60.0), (0.0, 90.0), (0.0, 120.0), (0.0, 150.0), (600.0, 0.0), (30.0, 0.0)];
+        for (bias_filter_s, lead_s) in cases {
+            // The worst phase: the step comes just after the optimiser has looked.
+            let phase_s = 29;
             for back_off in [30.0, 60.0, 90.0, 150.0] {
                 let plan = Plan { disturb_after: plan.disturb_after + Duration::from_secs(phase_s), ..plan };
                 let mut plc = SimPlc::new(PlcOptions::default());

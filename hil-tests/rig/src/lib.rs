@@ -8,18 +8,20 @@
 //! * `virtual_rig`: the field ports of the runtime on a virtual clock, without sockets.
 //! * `turbine`: rows of real gas-turbine measurements as registers.
 
+#[cfg(test)]
+mod closed_loop;
 pub mod gate;
 pub mod gc;
 #[cfg(test)]
 mod hand;
-#[cfg(test)]
-mod closed_loop;
 pub mod panel;
 pub mod plc;
 pub mod r101;
 pub mod random;
 pub mod scenario;
 pub mod score;
+#[cfg(test)]
+mod server_tests;
 pub mod servers;
 pub mod signals;
 pub mod turbine;

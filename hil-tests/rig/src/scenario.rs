@@ -104,7 +104,13 @@ impl Scenario {
     /// A story that has not begun.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
-        Self { score: Score::new(plan.disturbance), plan, chapter: Chapter::Waiting, closed_at: Duration::ZERO, t0_before: 0.0 }
+        Self {
+            score: Score::new(plan.disturbance),
+            plan,
+            chapter: Chapter::Waiting,
+            closed_at: Duration::ZERO,
+            t0_before: 0.0,
+        }
     }
 
     /// Plays the story's part after a scan and keeps the score. Bounded.

@@ -20,8 +20,8 @@ const LONG_WINDOW_MOVES: usize = 10;
 const MEAN_S: usize = 60;
 const PROFIT_WITHIN: Duration = Duration::from_secs(25 * 60);
 const BACK_WITHIN: Duration = Duration::from_secs(11 * 60);
-/// "Near" the oracle's feed, l/h: two percent, which is what a back-off on the duty costs.
-const FEED_NEAR: f64 = 3.5;
+/// "Near" the oracle's feed, l/h: a little over two percent, which is what a back-off on the duty costs.
+const FEED_NEAR: f64 = 4.0;
 
 /// One line of the closing table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -219,7 +219,12 @@ impl Score {
         let mut rows = Vec::new();
         let mut row = |what, required: String, got: String, passed| rows.push(Row { what, required, got, passed });
 
-        row("loop closed", "yes".into(), self.closed_at.map_or("never".into(), |t| format!("at {} s", t.as_secs())), self.closed_at.is_some());
+        row(
+            "loop closed",
+            "yes".into(),
+            self.closed_at.map_or("never".into(), |t| format!("at {} s", t.as_secs())),
+            self.closed_at.is_some(),
+        );
         for mv in MvName::ALL {
             let what = ["first feed offer = setpoint", "first temperature offer = setpoint"][mv.index()];
             let offer = self.first_offers[mv.index()];
@@ -233,7 +238,12 @@ impl Score {
             format!("{} ({:.2} of {:.2} EUR/h)", minutes(reached), self.profit_climbed, best.profit),
             reached.is_some_and(|d| d <= PROFIT_WITHIN) && self.profit_climbed >= 0.95 * best.profit,
         );
-        row("product B", format!(">= {PRODUCT_LOW} mol/l"), format!("{:.4}", self.product_low), self.product_low.is_finite() && self.product_low >= PRODUCT_LOW);
+        row(
+            "product B",
+            format!(">= {PRODUCT_LOW} mol/l"),
+            format!("{:.4}", self.product_low),
+            self.product_low.is_finite() && self.product_low >= PRODUCT_LOW,
+        );
         self.disturbance_rows(&mut row);
         let steps = format!("{:.1} %", self.largest_step * 100.0);
         row("step per scan", "<= 100 % of rate x scan".into(), steps, self.largest_step <= 1.01);
@@ -262,7 +272,12 @@ impl Score {
             Disturbance::Ramp { .. } => 6060.0,
         };
         let happened = self.disturbed_at.is_some();
-        row("highest duty", format!("<= {allowed:.0} kJ/h"), format!("{:.0}", self.duty_high), happened && self.duty_high <= allowed);
+        row(
+            "highest duty",
+            format!("<= {allowed:.0} kJ/h"),
+            format!("{:.0}", self.duty_high),
+            happened && self.duty_high <= allowed,
+        );
         if let Disturbance::Step { .. } = self.disturbance {
             let after = self.above_until.zip(self.disturbed_at).map(|(t, d)| t.saturating_sub(d)).unwrap_or_default();
             let got = format!("{} s ({} s above)", after.as_secs(), self.above_for.as_secs());
@@ -270,7 +285,17 @@ impl Score {
         }
         let wanted = self.oracle().point();
         let near = (self.feed - wanted.feed).abs() <= FEED_NEAR;
-        row("feed at the end", format!("{:.0} +- {FEED_NEAR} l/h", wanted.feed), format!("{:.1}", self.feed), happened && near);
-        row("profit at the end", format!("oracle {:.2} EUR/h", wanted.profit), format!("{:.2}", self.profit_end), happened);
+        row(
+            "feed at the end",
+            format!("{:.0} +- {FEED_NEAR} l/h", wanted.feed),
+            format!("{:.1}", self.feed),
+            happened && near,
+        );
+        row(
+            "profit at the end",
+            format!("oracle {:.2} EUR/h", wanted.profit),
+            format!("{:.2}", self.profit_end),
+            happened,
+        );
     }
 }

@@ -145,7 +145,8 @@ impl RigPlc {
         rig.start_servers()?;
         let shared = Arc::clone(&rig.shared);
         let scan = rig.options.plc.scan;
-        let thread = std::thread::Builder::new().name("rig-plant".into()).spawn(move || step_for_ever(&shared, scan, scale));
+        let thread =
+            std::thread::Builder::new().name("rig-plant".into()).spawn(move || step_for_ever(&shared, scan, scale));
         rig.thread = Some(thread.map_err(|e| format!("cannot start a thread for the plant: {e}"))?);
         Ok(rig)
     }
@@ -187,8 +188,11 @@ impl RigPlc {
             on_write: Some(Box::new(|_| Err(Exception::ILLEGAL_ADDRESS))),
             ..ServerOptions::default()
         };
-        let port_taken = |e: std::io::Error, at| format!("cannot listen for Modbus TCP on {at}: {e}. Stop who uses the port or choose another");
-        let modbus = ModbusServer::start(o.modbus, Arc::clone(&self.shared.registers), write).map_err(|e| port_taken(e, o.modbus))?;
+        let port_taken = |e: std::io::Error, at| {
+            format!("cannot listen for Modbus TCP on {at}: {e}. Stop who uses the port or choose another")
+        };
+        let modbus = ModbusServer::start(o.modbus, Arc::clone(&self.shared.registers), write)
+            .map_err(|e| port_taken(e, o.modbus))?;
         let analyser = ModbusServer::start(o.analyser, Arc::clone(&self.shared.gc_registers), refuse)
             .map_err(|e| port_taken(e, o.analyser))?;
         // A restart must come back where the clients look for it.

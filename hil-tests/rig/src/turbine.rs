@@ -198,7 +198,10 @@ impl TurbineServer {
             ..ServerOptions::default()
         };
         let server = ModbusServer::start(options.address, bank, only_read).map_err(|e| {
-            format!("cannot listen for Modbus TCP on {}: {e}. Stop who uses the port or choose another", options.address)
+            format!(
+                "cannot listen for Modbus TCP on {}: {e}. Stop who uses the port or choose another",
+                options.address
+            )
         })?;
         let stopped = Arc::clone(&stop);
         let play = move || {

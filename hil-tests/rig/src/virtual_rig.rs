@@ -245,7 +245,9 @@ impl VirtualRig {
                 let connection = world.connection_of_output[i];
                 let fresh = WriteOutcome { cycle: cycle.number, status, done: cycle.now, discarded: false };
                 world.writes[connection] = match world.writes[connection] {
-                    Some(o) if o.cycle == cycle.number => Some(WriteOutcome { status: o.status.worst(status), ..fresh }),
+                    Some(o) if o.cycle == cycle.number => {
+                        Some(WriteOutcome { status: o.status.worst(status), ..fresh })
+                    }
                     _ => Some(fresh),
                 };
             }
@@ -260,4 +262,4 @@ impl FieldOutput for VirtualRig {
 }
 
 #[cfg(test)]
-mod tests;
+pub mod tests;

@@ -213,11 +213,7 @@ fn s08b_operator_takes_over_during_the_fallback() {
 fn s09_slave_to_manual_and_back() {
     let r = run(
         120,
-        &World {
-            ready: |t| !(t > 500 && t < 700),
-            operator_sets: |t| (t == 550).then_some(137.0),
-            ..World::default()
-        },
+        &World { ready: |t| !(t > 500 && t < 700), operator_sets: |t| (t == 550).then_some(137.0), ..World::default() },
     );
     near(r.rows[690].out, 137.0);
     near(r.last().out, 150.0);

@@ -95,7 +95,10 @@ fn limit(mn: f32, value: f32, mx: f32) -> f32 {
 
 impl ApcSp {
     /// One scan; `r_sp_local` is the VAR_IN_OUT `rSpLocal`, the operator's setpoint. Bounded, no clock.
-    #[allow(clippy::float_cmp, reason = "the block asks whether somebody wrote the setpoint, and whether LIMIT has arrived: both are exact")]
+    #[allow(
+        clippy::float_cmp,
+        reason = "the block asks whether somebody wrote the setpoint, and whether LIMIT has arrived: both are exact"
+    )]
     pub fn scan(&mut self, input: &SpInputs, settings: &SpSettings, r_sp_local: &mut f32, scan_ms: u32) {
         let r_dt = scan_ms as f32 / 1_000.0;
 

@@ -145,4 +145,3 @@ pub struct Truth {
     /// The operator panel.
     pub panel: Panel,
 }
-

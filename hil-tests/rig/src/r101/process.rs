@@ -109,7 +109,8 @@ impl Process {
         self.state = plant::advance(self.state, seconds, self.feed, self.duty);
         let before = self.time_ms;
         self.time_ms += step.as_millis() as i64;
-        let passed = |period: i64, phase: i64| (before - phase).div_euclid(period) != (self.time_ms - phase).div_euclid(period);
+        let passed =
+            |period: i64, phase: i64| (before - phase).div_euclid(period) != (self.time_ms - phase).div_euclid(period);
         if passed(GC_PERIOD_MS, GC_PERIOD_MS - GC_DELAY_MS) {
             let c_b = self.state.c_b + self.noise.analyser * self.random.normal();
             self.gc_pending = Some((c_b, self.time_ms));
