@@ -242,7 +242,7 @@ pub struct OpcUaConnection {
 }
 
 /// Message security of an OPC UA endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Security {
     /// Sign or sign and encrypt.
     pub mode: SecurityMode,
@@ -256,7 +256,7 @@ impl Security {
 }
 
 /// OPC UA MessageSecurityMode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum SecurityMode {
     /// Clear text.
     None,
@@ -267,7 +267,7 @@ pub enum SecurityMode {
 }
 
 /// OPC UA security policies; deprecated ones cannot be named.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum SecurityPolicy {
     /// Clear text.
     None,

@@ -1,7 +1,7 @@
 //! The project's text files, read once, and a view of Rust code without comments and strings.
 //!
 //! Words: *code* is a file's text in which comments and the contents of strings are blanked, line numbers kept; its *production part* ends
-//! where `#[cfg(test)] mod` begins, and is empty in a `tests`, `benches` or `examples` folder.
+//! where an inline `#[cfg(test)] mod` begins, and is empty in test files (`tests`, `benches`, `examples` folders, `*_tests.rs`).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -58,11 +58,17 @@ impl File {
 
     /// Code that is part of a program: no test module, no test folder.
     pub fn production_code(&self) -> &str {
-        if ["tests/", "benches/", "examples/"].iter().any(|folder| in_folder(&self.path, folder)) {
+        let in_test_folder = ["tests/", "benches/", "examples/"].iter().any(|folder| in_folder(&self.path, folder));
+        if in_test_folder || self.path.ends_with("_tests.rs") || self.path.ends_with("/tests.rs") {
             return "";
         }
-        let tests = self.code.find("#[cfg(test)]\nmod ").or_else(|| self.code.find("#[cfg(all(test"));
-        &self.code[..tests.unwrap_or(self.code.len())]
+        let modules = self.code.match_indices("#[cfg(test)]\nmod ");
+        // `mod name;` declares a file of tests and ends nothing.
+        let mut inline = modules.filter(|(at, start)| {
+            let rest = &self.code[at + start.len()..];
+            rest.lines().next().is_some_and(|line| line.contains('{'))
+        });
+        &self.code[..inline.next().map_or(self.code.len(), |(at, _)| at)]
     }
 }
 
@@ -237,6 +243,9 @@ fn comments_and_strings_are_blanked_and_lines_kept() {
 fn the_production_part_ends_at_the_test_module() {
     let text = "fn f() {}\n#[cfg(test)]\nmod tests { fn g() {} }\n";
     assert_eq!(File::new("a/src/x.rs", text).production_code().trim(), "fn f() {}");
+    let declared = "#[cfg(test)]\nmod tests;\nfn f() {}";
+    assert_eq!(File::new("a/src/x.rs", declared).production_code(), declared);
+    assert_eq!(File::new("a/src/x_tests.rs", "fn f() {}").production_code(), "");
     assert_eq!(File::new("a/tests/x.rs", text).production_code(), "");
     assert_eq!(File::new("hil-tests/rig/src/x.rs", "fn f() {}").production_code(), "fn f() {}");
 }

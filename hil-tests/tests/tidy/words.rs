@@ -37,6 +37,7 @@ const BANS: &[Ban] = &[
         part: Part::Production,
         covers: &[],
         owners: &[
+            ("runtime/app/src/clock.rs", "the process clock: monotonic time, and UTC once at start"),
             ("adapters/", "links own their deadlines; stamps come from the Clock port"),
             ("hil-tests/rig/", "the simulated PLC has a scan time of its own"),
             ("hil-tests/src/", "harness of tests on real sockets"),
@@ -56,6 +57,7 @@ const BANS: &[Ban] = &[
         part: Part::Production,
         covers: &[],
         owners: &[
+            ("runtime/app/src/clock.rs", "the pacer's absolute sleep"),
             ("adapters/", "links wait for the wire and for reconnects"),
             ("hil-tests/rig/", "the simulated PLC paces its scan, proxies delay bytes"),
             ("hil-tests/src/", "harness of tests on real sockets"),

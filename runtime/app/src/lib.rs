@@ -1,1 +1,14 @@
-//! placeholder
+//! The program: commands, control and service process, threads, wiring.
+//!
+//! `main` only parses and dispatches; everything it calls is here, so that tests reach it. See docs/ARCHITECTURE.md, "Two
+//! processes, few threads".
+
+pub mod check;
+pub mod cli;
+pub mod clock;
+pub mod logging;
+pub mod realtime;
+pub mod service;
+pub mod signals;
+pub mod timing;
+pub mod view;

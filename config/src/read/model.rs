@@ -1,0 +1,473 @@
+//! `[model.*]`: soft sensors and the optimiser's map, and what feeds them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::bounds::{HISTORY_SCANS_MAX, MODEL_BYTES_MAX, MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
+use crate::model::{
+    Address, Bias, EuRange, Filter, InputSource, MatchPlant, Model, ModelInput, ModelOutput, ModelRole, MvId,
+    PredictionId, ValueSource,
+};
+use crate::quantity::{self, Problem, words};
+use crate::read::{Cx, ModelDraft, check_count, no_such, tag};
+use crate::reader::{Field, Reader};
+use crate::tree::{Table, Value, shorten};
+use crate::units::Unit;
+
+/// Names, roles and outputs of all models, before any is read: models refer to each other.
+pub(crate) fn survey(root: &Table) -> Vec<ModelDraft> {
+    let table = |node: Option<&crate::tree::Entry>| match node.map(|e| &e.node.value) {
+        Some(Value::Table(t)) => t.clone(),
+        _ => Table::default(),
+    };
+    let map = match table(root.entry("optimiser")).entry("model").map(|e| &e.node.value) {
+        Some(Value::Text(name)) => name.clone(),
+        _ => String::new(),
+    };
+    let models = table(root.entry("model"));
+    let mut list = Vec::new();
+    for entry in &models.entries {
+        let Value::Table(model) = &entry.node.value else { continue };
+        let uses_mv = table(model.entry("inputs")).entries.iter().any(|e| match &e.node.value {
+            Value::Text(text) => text.starts_with("mv:"),
+            _ => false,
+        });
+        let outputs = table(model.entry("outputs")).entries.iter().map(|e| e.key.clone()).collect();
+        list.push(ModelDraft { name: entry.key.clone(), is_map: uses_mv || entry.key == map, outputs, model: None });
+    }
+    list
+}
+
+/// Reads one `[model.*]`. `models` is the survey, with every model before this one complete.
+pub(crate) fn read(name: &str, mut r: Reader<'_>, cx: &Cx, models: &[ModelDraft], mvs: &[String]) -> Option<Model> {
+    let at = models.iter().position(|m| m.name == name)?;
+    let role = if models[at].is_map { ModelRole::Map } else { ModelRole::SoftSensor };
+    let text = r.get("text").and_then(|f| f.text().map(str::to_owned)).unwrap_or_default();
+    let file = r.need("file", "\"models/name.onnx\"").and_then(|f| model_file(&f, cx));
+    let sha256 = sha256(&mut r, file.as_ref());
+    let every = match r.get("every") {
+        Some(f) if role == ModelRole::Map => {
+            f.error(
+                Problem::new("a map has no interval of its own")
+                    .help("It runs when the optimiser does: see [optimiser] every."),
+            );
+            None
+        }
+        Some(f) => cx.whole_cycles(&f),
+        None => Some(cx.cycle.unwrap_or(Duration::from_secs(1))),
+    };
+    let mut inputs = Vec::new();
+    if let Some(table) = r.need("inputs", "{ T = { tag = \"TI-101\" } }").and_then(|f| f.table("model.*.inputs")) {
+        let mut table = table;
+        for (entry, field) in table.all() {
+            inputs.extend(input(&entry.key, &field, cx, models, at, mvs));
+            check_name_length(&entry.key, &field);
+        }
+        check_count(table.place, &table.span, &table.subject, inputs.len(), MODEL_INPUTS_MAX);
+        if table.all().next().is_none() {
+            table.error(Problem::new("no input").allowed("one entry per input of the model file"));
+        }
+        table.take_rest();
+    }
+    let mut outputs =
+        r.need("outputs", "{ cB = { unit = \"mol/l\", range = [0, 2] } }").and_then(|f| f.table("model.*.outputs"));
+    let mut drafts = Vec::new();
+    if let Some(table) = &mut outputs {
+        for (entry, field) in table.all() {
+            check_name_length(&entry.key, &field);
+            drafts.push((entry.key.as_str(), field.table("model.*.outputs.*").and_then(output), field.clone()));
+        }
+        check_count(table.place, &table.span, &table.subject, drafts.len(), MODEL_OUTPUTS_MAX);
+        table.take_rest();
+    }
+    let mut biases = r.get("bias").map(|f| biases(&f, cx, role, &drafts)).unwrap_or_default();
+    let mut matches =
+        r.get("match_plant").map(|f| match_plant(&f, cx, role, &models[at].outputs, models)).unwrap_or_default();
+    let mut outputs = Vec::new();
+    for (i, (name, draft, field)) in drafts.iter().enumerate() {
+        let Some(draft) = draft else { continue };
+        let matched = matches.iter().position(|(n, _)| n == name).map(|m| matches.swap_remove(m).1);
+        let range = draft.range.or(draft.reject_outside).or_else(|| source_range(cx, models, matched.as_ref()?.source));
+        let Some(range) = range else {
+            let like = "Add range = [low, high], what the model gives in normal operation.";
+            field.error(Problem::new("'range' is missing").help(like));
+            continue;
+        };
+        if let Some((source, unit)) =
+            matched.and_then(|m| source_unit(cx, models, m.source)).filter(|(_, u)| *u != draft.unit)
+        {
+            field.error(
+                Problem::new(format!("is in {}, but match_plant compares it with {source} in {unit}", draft.unit))
+                    .allowed("the same unit"),
+            );
+        }
+        let bias = biases.iter().position(|(n, _)| *n == i).map(|b| biases.swap_remove(b).1);
+        outputs.push(ModelOutput {
+            name: (*name).to_owned(),
+            unit: draft.unit,
+            range,
+            reject_outside: draft.reject_outside,
+            bias,
+            match_plant: matched,
+        });
+    }
+    Some(Model { name: name.to_owned(), text, file: file?.0, sha256: sha256?, role, every: every?, inputs, outputs })
+}
+
+/// Names in a model file may be anything; a name that cannot be shown is a mistake.
+fn check_name_length(name: &str, field: &Field<'_>) {
+    if name.is_empty() || name.len() > 64 {
+        field.error(Problem::new("the name cannot be used").allowed("1 to 64 characters"));
+    }
+}
+
+/// The path and the SHA-256 of the file's bytes.
+fn model_file(field: &Field<'_>, cx: &Cx) -> Option<(PathBuf, String)> {
+    let text = field.text()?;
+    let path = cx.path(text);
+    let problem = match std::fs::metadata(&path) {
+        Ok(m) if !m.is_file() => Problem::new(format!("{} is not a file", path.display())),
+        Ok(m) if m.len() > MODEL_BYTES_MAX => Problem::new(format!("{} has {} bytes", path.display(), m.len()))
+            .allowed(format!("at most {MODEL_BYTES_MAX}")),
+        Ok(_) => match std::fs::read(&path) {
+            Ok(bytes) => return Some((path, hex(&bytes))),
+            Err(e) => Problem::new(format!("{} cannot be read ({e})", path.display())),
+        },
+        Err(e) => {
+            let help = "The path is relative to the folder of the configuration file.";
+            Problem::new(format!("{} cannot be read ({e})", path.display())).allowed("an ONNX file").help(help)
+        }
+    };
+    field.error(problem);
+    None
+}
+
+/// SHA-256 in lower-case hex.
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn sha256(r: &mut Reader<'_>, file: Option<&(PathBuf, String)>) -> Option<String> {
+    let Some(field) = r.get("sha256") else {
+        let (_, actual) = file?;
+        let problem = Problem::new("'sha256' is missing: the model file may change unseen");
+        r.warning(problem.help(format!("Add sha256 = \"{actual}\".")));
+        return Some(actual.clone());
+    };
+    let text = field.text()?.to_ascii_lowercase();
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        field.error(Problem::new(format!("found \"{}\"", shorten(&text))).allowed("64 hexadecimal digits"));
+        return None;
+    }
+    let (path, actual) = file?;
+    if text != *actual {
+        let help = format!("If the new file is approved, write sha256 = \"{actual}\".");
+        field.error(
+            Problem::new(format!("{} has another SHA-256, {actual}", path.display())).allowed(text.clone()).help(help),
+        );
+    }
+    Some(text)
+}
+
+/// `"mv:feed"`, `"tag:TI-103"`, `"model:cB"`, or a table with `tag` or `model`, and `filter`, `delay`.
+fn input(
+    name: &str,
+    field: &Field<'_>,
+    cx: &Cx,
+    models: &[ModelDraft],
+    at: usize,
+    mvs: &[String],
+) -> Option<ModelInput> {
+    let made = |source, filter, delay| Some(ModelInput { name: name.to_owned(), source, filter, delay });
+    if let Value::Text(text) = &field.node.value {
+        return made(source(field, text, cx, models, at, mvs)?, Filter::None, Duration::ZERO);
+    }
+    let mut r = field.table("model.*.inputs.*")?;
+    let tag = r.get("tag");
+    let model = r.get("model");
+    let filter = r.get("filter").map_or(Some(Filter::None), |f| filter(&f));
+    let delay = r.get("delay").map_or(Some(Duration::ZERO), |f| f.duration_or_zero());
+    let source = match (tag, model) {
+        (Some(f), None) => source(&f, &format!("tag:{}", f.text()?), cx, models, at, mvs)?,
+        (None, Some(f)) => source(&f, &format!("model:{}", f.text()?), cx, models, at, mvs)?,
+        _ => {
+            r.error(Problem::new("its source is not clear").allowed("either tag = \"...\" or model = \"...\""));
+            return None;
+        }
+    };
+    let (filter, delay) = (filter?, delay?);
+    if let Some(cycle) = cx.cycle {
+        let window = if let Filter::Mean(time) = filter { time } else { Duration::ZERO };
+        let scans = (window + delay).as_nanos().div_ceil(cycle.as_nanos());
+        if scans > HISTORY_SCANS_MAX as u128 {
+            let problem = Problem::new(format!("delay and window need {scans} scans of history"));
+            r.error(
+                problem.allowed(format!("at most {HISTORY_SCANS_MAX}, {}", words(cycle * HISTORY_SCANS_MAX as u32))),
+            );
+        }
+    }
+    made(source, filter, delay)
+}
+
+fn source(
+    field: &Field<'_>,
+    text: &str,
+    cx: &Cx,
+    models: &[ModelDraft],
+    at: usize,
+    mvs: &[String],
+) -> Option<InputSource> {
+    let (kind, name) = text.split_once(':').unwrap_or(("", text));
+    match kind {
+        "tag" => {
+            let id = cx.tag(field, name)?;
+            let without_ok = cx.with_tag(id, |t| t.plausible.is_none()).unwrap_or(false);
+            if without_ok && !models[at].is_map {
+                let problem =
+                    Problem::new(format!("tag {name} has no 'ok' range")).allowed("inputs of a soft sensor need one");
+                field.error(problem.help("Say where a healthy instrument can be: ok = [low, high] at the tag."));
+            }
+            Some(InputSource::Tag(id))
+        }
+        "mv" => {
+            let found = mvs.iter().position(|m| m == name);
+            if found.is_none() {
+                field.error(no_such("mv", name, mvs.iter().map(String::as_str)));
+            }
+            Some(InputSource::Mv(MvId(found? as u32)))
+        }
+        "model" => Some(InputSource::Prediction(prediction(field, name, models, at)?)),
+        _ => {
+            field.error(
+                Problem::new(format!("found \"{}\"", shorten(text)))
+                    .allowed("\"tag:...\", \"mv:...\" or \"model:...\""),
+            );
+            None
+        }
+    }
+}
+
+/// Finds "cB" or "cB.output" among the soft sensors before model `before`.
+pub(crate) fn prediction(field: &Field<'_>, name: &str, models: &[ModelDraft], before: usize) -> Option<PredictionId> {
+    let (model, output) = name.split_once('.').map_or((name, None), |(m, o)| (m, Some(o)));
+    let Some(at) = models.iter().position(|m| m.name == model) else {
+        field.error(no_such("model", model, models.iter().filter(|m| !m.is_map).map(|m| m.name.as_str())));
+        return None;
+    };
+    if models[at].is_map {
+        field.error(
+            Problem::new(format!("model '{model}' is the optimiser's map"))
+                .allowed("a soft sensor: a map predicts no present value"),
+        );
+        return None;
+    }
+    if at >= before {
+        field.error(
+            Problem::new(format!("model '{model}' is not before this one")).allowed("models earlier in the file"),
+        );
+        return None;
+    }
+    let outputs = &models[at].outputs;
+    let wanted = output.unwrap_or(if let [only] = outputs.as_slice() { only } else { model });
+    let Some(index) = outputs.iter().position(|o| o == wanted) else {
+        if output.is_none() && outputs.len() > 1 {
+            let all: Vec<String> = outputs.iter().map(|o| format!("model:{model}.{o}")).collect();
+            field.error(Problem::new(format!("model '{model}' has several outputs")).allowed(all.join(" or ")));
+        } else {
+            field.error(no_such("output", wanted, outputs.iter().map(String::as_str)));
+        }
+        return None;
+    };
+    let before: usize = models.iter().take(at).filter(|m| !m.is_map).map(|m| m.outputs.len()).sum();
+    Some(PredictionId((before + index) as u32))
+}
+
+/// Model and output index of a prediction.
+pub(crate) fn prediction_of(id: PredictionId, models: &[ModelDraft]) -> Option<(usize, usize)> {
+    let mut index = id.index();
+    for (at, model) in models.iter().enumerate().filter(|(_, m)| !m.is_map) {
+        if index < model.outputs.len() {
+            return Some((at, index));
+        }
+        index -= model.outputs.len();
+    }
+    None
+}
+
+/// `"tag:QY-101"` or `"model:cB"`.
+pub(crate) fn value_source(field: &Field<'_>, cx: &Cx, models: &[ModelDraft], before: usize) -> Option<ValueSource> {
+    let text = field.text()?;
+    match text.split_once(':') {
+        Some(("tag", name)) => Some(ValueSource::Tag(cx.tag(field, name.trim())?)),
+        Some(("model", name)) => Some(ValueSource::Prediction(prediction(field, name.trim(), models, before)?)),
+        _ => {
+            field.error(Problem::new(format!("found \"{}\"", shorten(text))).allowed("\"tag:...\" or \"model:...\""));
+            None
+        }
+    }
+}
+
+fn source_output(models: &[ModelDraft], id: PredictionId) -> Option<&ModelOutput> {
+    let (model, output) = prediction_of(id, models)?;
+    let name = models[model].outputs.get(output)?;
+    models[model].model.as_ref()?.outputs.iter().find(|o| o.name == *name)
+}
+
+fn source_range(cx: &Cx, models: &[ModelDraft], source: ValueSource) -> Option<EuRange> {
+    match source {
+        ValueSource::Tag(id) => cx.with_tag(id, |t| t.range),
+        ValueSource::Prediction(id) => source_output(models, id).map(|o| o.range),
+    }
+}
+
+/// Name and unit of a source.
+pub(crate) fn source_unit(cx: &Cx, models: &[ModelDraft], source: ValueSource) -> Option<(String, Unit)> {
+    match source {
+        ValueSource::Tag(id) => cx.with_tag(id, |t| (t.name.clone(), t.unit)),
+        ValueSource::Prediction(id) => source_output(models, id).map(|o| (o.name.clone(), o.unit)),
+    }
+}
+
+fn filter(field: &Field<'_>) -> Option<Filter> {
+    let text = field.text()?;
+    let (kind, time) = text.split_once(' ').unwrap_or((text, ""));
+    let filter = match kind {
+        "none" if time.is_empty() => return Some(Filter::None),
+        "mean" => Filter::Mean,
+        "first-order" => Filter::FirstOrder,
+        _ => {
+            let help = crate::suggest::did_you_mean(kind, ["none", "mean", "first-order"]);
+            let problem = Problem::new(format!("found \"{}\"", shorten(text)));
+            field.error(problem.allowed("\"none\", \"mean 15 s\" or \"first-order 30 s\"").help(help));
+            return None;
+        }
+    };
+    let time = field.check(quantity::duration(time))?;
+    if time.is_zero() {
+        field.error(Problem::new("found a filter of 0 s").allowed("more than 0 s, or \"none\""));
+        return None;
+    }
+    Some(filter(time))
+}
+
+struct OutputDraft {
+    unit: Unit,
+    range: Option<EuRange>,
+    reject_outside: Option<EuRange>,
+}
+
+fn output(mut r: Reader<'_>) -> Option<OutputDraft> {
+    let unit = r.need("unit", "\"mol/l\"").and_then(|f| tag::unit(&f));
+    let range = r.get("range").and_then(|f| f.range());
+    let reject_outside = r.get("reject_outside").and_then(|f| {
+        let reject = f.range()?;
+        if let Some(range) = range.filter(|range| reject.low > range.low || reject.high < range.high) {
+            f.error(
+                Problem::new(format!("[{}, {}] cuts into the range", reject.low, reject.high))
+                    .allowed(format!("at least [{}, {}]", range.low, range.high)),
+            );
+        }
+        Some(reject)
+    });
+    Some(OutputDraft { unit: unit?, range, reject_outside })
+}
+
+/// One table for the only output, or one table per output.
+fn biases(
+    field: &Field<'_>,
+    cx: &Cx,
+    role: ModelRole,
+    outputs: &[(&str, Option<OutputDraft>, Field<'_>)],
+) -> Vec<(usize, Bias)> {
+    let Value::Table(table) = &field.node.value else {
+        field.table("model.*.bias");
+        return Vec::new();
+    };
+    if role == ModelRole::Map {
+        field.error(
+            Problem::new("a map has no bias by samples").help("A map is matched to the plant: see match_plant."),
+        );
+        return Vec::new();
+    }
+    let unit = |i: usize| outputs.get(i).and_then(|(_, draft, _)| draft.as_ref()).map(|d| d.unit);
+    if table.entry("with").is_some() || table.entries.iter().all(|e| !matches!(e.node.value, Value::Table(_))) {
+        if outputs.len() > 1 {
+            let all: Vec<&str> = outputs.iter().map(|(name, ..)| *name).collect();
+            field.error(
+                Problem::new("the model has several outputs")
+                    .allowed(format!("one bias table per output: {}", all.join(", "))),
+            );
+            return Vec::new();
+        }
+        return field.table("model.*.bias").and_then(|r| bias(r, cx, unit(0)?)).map(|b| (0, b)).into_iter().collect();
+    }
+    let mut list = Vec::new();
+    for entry in &table.entries {
+        let named = Field {
+            place: field.place,
+            node: &entry.node,
+            key_span: entry.key_span.clone(),
+            subject: format!("{}, {}", field.subject, entry.key),
+        };
+        let Some(i) = outputs.iter().position(|(name, ..)| *name == entry.key) else {
+            named.error(no_such("output", &entry.key, outputs.iter().map(|(name, ..)| *name)));
+            continue;
+        };
+        list.extend(named.table("model.*.bias").and_then(|r| bias(r, cx, unit(i)?)).map(|b| (i, b)));
+    }
+    list
+}
+
+fn bias(mut r: Reader<'_>, cx: &Cx, unit: Unit) -> Option<Bias> {
+    let with = r.need("with", "\"AI-101\"").and_then(|f| {
+        let id = cx.tag(&f, f.text()?)?;
+        let (other, unseen) =
+            cx.with_tag(id, |t| (t.unit, matches!(t.address, Address::Modbus(_)) && t.sampled_at.is_none()))?;
+        if other != unit {
+            f.error(Problem::new(format!("the tag is in {other}")).allowed(format!("the unit of the output, {unit}")));
+        }
+        if unseen {
+            let help = "Add sampled_at to the tag, or the bias is worked out with the model's value of the wrong time.";
+            f.warning(Problem::new("nobody says when the sample was taken").help(help));
+        }
+        Some(id)
+    });
+    let take = r.need("take", "\"30 %\"").and_then(|f| f.share());
+    let one_step = r.need("one_step", &format!("\"0.02 {unit}\"")).and_then(|f| f.amount_above_zero(unit));
+    let total = r.need("total", &format!("\"0.10 {unit}\"")).and_then(|f| f.amount_above_zero(unit));
+    let oldest = r.need("oldest", "\"30 min\"").and_then(|f| f.duration());
+    let expires = r.need("expires", "\"2 h\"").and_then(|f| f.duration());
+    if let Some((one, all)) = one_step.zip(total).filter(|(one, all)| one > all) {
+        r.error(Problem::new(format!("one_step is {one} {unit}")).allowed(format!("at most total, {all} {unit}")));
+    }
+    Some(Bias { with: with?, take: take?, one_step: one_step?, total: total?, oldest: oldest?, expires: expires? })
+}
+
+fn match_plant(
+    field: &Field<'_>,
+    cx: &Cx,
+    role: ModelRole,
+    outputs: &[String],
+    models: &[ModelDraft],
+) -> Vec<(String, MatchPlant)> {
+    let Some(mut r) = field.table("model.*.match_plant") else { return Vec::new() };
+    if role == ModelRole::SoftSensor {
+        r.error(
+            Problem::new("a soft sensor is not matched to the plant").help("It is corrected by samples: see bias."),
+        );
+    }
+    let filter = r.need("filter", "\"10 min\"").and_then(|f| f.duration());
+    let mut list = Vec::new();
+    for (entry, field) in r.all().filter(|(e, _)| e.key != "filter") {
+        if !outputs.contains(&entry.key) {
+            field.error(no_such("output", &entry.key, outputs.iter().map(String::as_str)));
+            continue;
+        }
+        let source = value_source(&field, cx, models, usize::MAX);
+        list.extend(source.zip(filter).map(|(source, filter)| (entry.key.clone(), MatchPlant { source, filter })));
+    }
+    r.take_rest();
+    list
+}

@@ -1,0 +1,138 @@
+//! Why: the words an engineer types. `--help` teaches the first three of them; exit codes are 0 good, 1 warnings or goal not met,
+//! 2 error.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::logging::LogForm;
+
+/// Sits beside a PLC: predicts quality, optimises setpoints, offers them guarded and in time. The PLC stays in charge.
+#[derive(Debug, Parser)]
+#[command(name = "flyball", version, after_help = FIRST_STEPS, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const FIRST_STEPS: &str = "\
+First steps:
+  flyball demo                       watch a simulated reactor earn money, about two minutes, nothing to install
+  flyball check plant.toml           everything that is wrong with a configuration, at once, with line and remedy
+  flyball run plant.toml --read-only connect, predict and show what would be written; this process cannot write
+
+Exit codes: 0 good, 1 warnings or a goal not met, 2 error.
+Environment: FLYBALL_LOG=info or FLYBALL_LOG=flyball=debug,opcua=warn filters the log.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a configuration beside its PLC
+    ///
+    /// Starts in OFF or ADVISORY, never in CLOSED LOOP. SIGTERM or Ctrl-C ends it in order: the heartbeat stops and the PLC
+    /// keeps its own setpoints.
+    Run(Run),
+    /// Check a configuration without connecting to anything
+    Check(Check),
+    /// Show what it does, on this machine, over real sockets
+    Demo(Demo),
+    /// Measure the scan and the wake-up lateness on this machine
+    Bench(Bench),
+    /// The second process; started by `run`
+    #[command(hide = true)]
+    Service,
+}
+
+/// `flyball run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Configuration file (TOML)
+    pub file: PathBuf,
+    /// Never write anything to any PLC, not even the heartbeat
+    #[arg(long)]
+    pub read_only: bool,
+    /// Form of the log lines on stderr
+    #[arg(long, value_enum, default_value_t, value_name = "FORM")]
+    pub log: LogForm,
+    /// Show the live view in this terminal
+    #[arg(long)]
+    pub view: bool,
+}
+
+/// `flyball check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Configuration file (TOML)
+    pub file: PathBuf,
+    /// Print the findings as JSON, for pipelines
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `flyball demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Which demonstration
+    #[arg(value_enum, default_value_t)]
+    pub which: DemoKind,
+    /// End after this many real seconds instead of at the end of the scenario
+    #[arg(long)]
+    pub seconds: Option<u32>,
+    /// One status line every few seconds instead of the live view (also chosen when stdout is no terminal)
+    #[arg(long)]
+    pub plain: bool,
+}
+
+/// The demonstrations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum DemoKind {
+    /// Simulated reactor R-101: a soft sensor and an optimiser climb to the best operating point
+    #[default]
+    R101,
+    /// Real gas-turbine measurements: predicted emissions beside the measured ones
+    Turbine,
+}
+
+/// `flyball bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure; both when left out
+    #[arg(value_enum)]
+    pub which: Option<BenchKind>,
+}
+
+/// The benches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum BenchKind {
+    /// One scan at 10, 1,000 and 10,000 tags
+    Scan,
+    /// Lateness of the pacer beside a bare absolute sleep
+    Wakeup,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_commands_are_consistent_and_help_teaches_the_first_three() {
+        Cli::command().debug_assert();
+        let help = Cli::command().render_help().to_string();
+        for wanted in ["flyball demo ", "flyball check plant.toml", "flyball run plant.toml --read-only", "Exit codes"]
+        {
+            assert!(help.contains(wanted), "{help}");
+        }
+        assert!(!help.contains("service"), "the second process is nobody's command: {help}");
+    }
+
+    #[test]
+    fn defaults() {
+        let demo = Cli::try_parse_from(["flyball", "demo"]).expect("parses");
+        assert!(matches!(demo.command, Command::Demo(Demo { which: DemoKind::R101, seconds: None, .. })));
+        let run = Cli::try_parse_from(["flyball", "run", "a.toml", "--read-only", "--log", "json"]).expect("parses");
+        assert!(matches!(run.command, Command::Run(Run { read_only: true, log: LogForm::Json, view: false, .. })));
+        assert!(Cli::try_parse_from(["flyball", "run"]).is_err(), "a file is needed");
+    }
+}
