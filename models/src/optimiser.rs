@@ -291,11 +291,9 @@ impl NetOptimizer {
         if !self.search.run(problem) {
             return (None, None);
         }
-        // Being outside the MV limits is no reason to stay there.
+        let goal_key = self.search.best_key;
         let judged = |k: usize, search: &Search| {
-            search
-                .key(k, problem)
-                .is_some_and(|key| key.limits_no_worse_than(&Key { unmet: stay.unmet & !(1 << 63), ..*stay }))
+            search.key(k, problem).is_some_and(|key| key.move_no_worse_than(stay, &goal_key))
         };
         let chosen = (0..SHARES.len() + n).find(|k| judged(*k, &self.search));
         let blocked = if chosen == Some(0) { None } else { self.worst_cv(problem) };

@@ -47,6 +47,24 @@ impl Key {
         (self.unmet, self.amount) <= (other.unmet, other.amount)
     }
 
+    /// For moves on the way to `goal`: judged rank by rank, what the goal meets first, then what it gives up. A less important limit may
+    /// get worse only when a more important one gets better by more than rounding.
+    pub(crate) fn move_no_worse_than(&self, stay: &Self, goal: &Self) -> bool {
+        const MORE_THAN_ROUNDING: u32 = 4;
+        for given_up in [false, true] {
+            for level in (0..CVS_MAX).filter(|l| (goal.unmet & (1 << (62 - l)) != 0) == given_up) {
+                let (moved, stayed) = (self.amount[level], stay.amount[level]);
+                if moved > stayed {
+                    return false;
+                }
+                if stayed - moved > MORE_THAN_ROUNDING {
+                    return true;
+                }
+            }
+        }
+        true
+    }
+
     pub(crate) fn better_than(&self, other: &Self) -> bool {
         let (a, b) = ((self.unmet, self.amount), (other.unmet, other.amount));
         a < b || (a == b && self.value > other.value)

@@ -47,16 +47,17 @@ fn random_problem(random: &mut Random) -> Problem {
     p
 }
 
-/// Violations by rank, most important first, in shares of the scale.
-fn violations(p: &Problem, at: [f64; 2], map: &mut NetOptimizer) -> Vec<f64> {
+/// Violations by rank, most important first (CVs that were given up last), in shares of the scale.
+fn violations(p: &Problem, given_up: [bool; 2], at: [f64; 2], map: &mut NetOptimizer) -> Vec<f64> {
     let (mut x, mut y) = ([at[0], at[1], p.inputs[2], p.inputs[3]], [0.0; 2]);
     x[2] = x[2].clamp(107.0, 125.0);
     assert!(map.evaluate(&x, &mut y));
     let mut ranked: Vec<(u8, f64)> = Vec::new();
+    let given_up_rank = |rank: u8| p.cvs.iter().zip(given_up).any(|(cv, g)| g && cv.priority == rank);
     for cv in p.cvs.iter().filter(|cv| cv.active) {
         let value = y[cv.map_output as usize] + p.output_bias[cv.map_output as usize];
         let share = (cv.low - value).max(value - cv.high).max(0.0) / cv.scale;
-        ranked.push((cv.priority, share));
+        ranked.push((cv.priority + if given_up_rank(cv.priority) { 100 } else { 0 }, share));
     }
     ranked.sort_by_key(|(priority, _)| *priority);
     let mut sums: Vec<f64> = Vec::new();
@@ -66,16 +67,23 @@ fn violations(p: &Problem, at: [f64; 2], map: &mut NetOptimizer) -> Vec<f64> {
     sums
 }
 
-/// True when rank by rank nothing got worse before something got better.
+/// Two steps of the search's comparison.
+const STEP: f64 = 2.1e-4;
+
+/// True when the first rank that changed got better.
+fn move_no_worse(new: &[f64], old: &[f64]) -> bool {
+    new.iter().zip(old).find(|(n, o)| (**n - **o).abs() > STEP).is_none_or(|(n, o)| n < o)
+}
+
+/// True when no rank that was met is lost for a less important one, and else rank by rank nothing got worse before something got better.
 fn no_worse(new: &[f64], old: &[f64]) -> bool {
-    const STEP: f64 = 2.1e-4; // two steps of the search's comparison
     let met = |v: f64| v < STEP;
     for (n, o) in new.iter().zip(old) {
         if met(*n) != met(*o) {
             return met(*n);
         }
     }
-    new.iter().zip(old).find(|(n, o)| (**n - **o).abs() > STEP).is_none_or(|(n, o)| n < o)
+    move_no_worse(new, old)
 }
 
 #[test]
@@ -105,10 +113,13 @@ fn two_thousand_random_problems_keep_limits_and_moves_and_are_never_worse_than_s
                 }
             }
             let inside = p.mvs.iter().all(|mv| !mv.free || (mv.low..=mv.high).contains(&mv.now));
-            let now = violations(&p, [p.mvs[0].now, p.mvs[1].now], &mut map);
-            let next = violations(&p, [answer.mvs[0].next, answer.mvs[1].next], &mut map);
-            let goal = violations(&p, [answer.mvs[0].optimum, answer.mvs[1].optimum], &mut map);
-            assert!(no_worse(&next, &now), "next {next:?} now {now:?} {says}");
+            let given_up = [answer.cvs[0].given_up, answer.cvs[1].given_up];
+            let present = [p.mvs[0].now, p.mvs[1].now];
+            let stays = violations(&p, given_up, present, &mut map);
+            let next = violations(&p, given_up, [answer.mvs[0].next, answer.mvs[1].next], &mut map);
+            assert!(move_no_worse(&next, &stays), "next {next:?} now {stays:?} {says}");
+            let now = violations(&p, [false; 2], present, &mut map);
+            let goal = violations(&p, [false; 2], [answer.mvs[0].optimum, answer.mvs[1].optimum], &mut map);
             if inside {
                 assert!(no_worse(&goal, &now), "goal {goal:?} now {now:?} {says}");
                 let same = goal.iter().zip(&now).all(|(g, n)| (g - n).abs() < 1e-12);

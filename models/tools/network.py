@@ -48,14 +48,16 @@ class Network:
             kept.append(x)
         return kept
 
-    def fit(self, x, y, iterations, l2=0.0):
+    def fit(self, x, y, iterations, l2=0.0, whiten_inputs=False):
         """From start weights: minimises the mean squared error of the scaled outputs plus `l2` times the squared weights."""
         xs, ys = (x - self.x_mean) / self.x_std, (y - self.y_mean) / self.y_std
         rows = len(xs)
-        # Differences of nearly equal inputs (T - TK) carry the information: train on whitened inputs, fold the matrix into layer 0.
-        spread, axes = np.linalg.eigh(np.cov(xs.T))
-        whiten = axes / np.sqrt(np.maximum(spread, 1e-7))
-        xs = xs @ whiten
+        whiten = np.eye(xs.shape[1])
+        if whiten_inputs:
+            # Differences of nearly equal inputs (T - TK) carry the information: train on whitened inputs, fold the matrix into layer 0.
+            spread, axes = np.linalg.eigh(np.cov(xs.T))
+            whiten = axes / np.sqrt(np.maximum(spread, 1e-7))
+            xs = xs @ whiten
 
         def loss(flat):
             layers = self._unpack(flat)

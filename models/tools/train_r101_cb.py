@@ -130,7 +130,7 @@ def train(folder, seed=7):
     y = y[:, None]
     net = Network([7, 24, 24, 1], x.mean(axis=0), x.std(axis=0), y.mean(axis=0), y.std(axis=0))
     net.start(seed)
-    net.fit(x, y, 1100, l2=1e-8)
+    net.fit(x, y, 1100, l2=1e-8, whiten_inputs=True)
     net = net.rounded()
     calibration_x, calibration_y = rows(seed + 50, 200)
     test_x, test_y = rows(seed + 60, 200)
