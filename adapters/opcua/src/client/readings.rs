@@ -38,7 +38,7 @@ impl Reading {
             None => None,
         };
         if number.is_none() && !status.is_bad() {
-            status = if value.value.is_none() { Status::BadWaitingForInitialData } else { Status::BadTypeMismatch };
+            status = if matches!(value.value, None | Some(Variant::Empty)) { Status::BadWaitingForInitialData } else { Status::BadTypeMismatch };
         }
         let source_time = value.source_timestamp.as_ref().map_or(now, |t| utc.timestamp(to_unix_nanos(t)));
         Self { number, status, source_time }
