@@ -100,8 +100,11 @@ fn status_and_source_time_arrive_as_they_were_sent_and_scaling_is_applied() {
     link.wait_value(0, 25.0);
     bank.set(&host, &[change(1, Scalar::Bool(false), Status::Good)]).expect("set");
     link.wait("validity bit", |i| i.samples[0].status == Status::BadSensorFailure);
-    bank.set(&host, &[change(1, Scalar::Bool(true), Status::Good), change(0, Scalar::Int16(0), Status::BadDeviceFailure)])
-        .expect("set");
+    bank.set(
+        &host,
+        &[change(1, Scalar::Bool(true), Status::Good), change(0, Scalar::Int16(0), Status::BadDeviceFailure)],
+    )
+    .expect("set");
     link.wait("device failure", |i| i.samples[0].status == Status::BadDeviceFailure && i.samples[0].value.is_none());
 }
 

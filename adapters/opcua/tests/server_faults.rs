@@ -19,8 +19,8 @@ use flyball_opcua::pki::Pki;
 use flyball_opcua::server::{OutsideServer, ServerHost, ServerSettings, ServerUser, VariableSpec};
 use opcua::client::{ClientBuilder, IdentityToken, Session};
 use opcua::types::{
-    AttributeId, CallMethodRequest, DataValue, EndpointDescription, MessageSecurityMode, NodeId, ReadValueId, StatusCode,
-    TimestampsToReturn, UserTokenType, Variant, WriteValue,
+    AttributeId, CallMethodRequest, DataValue, EndpointDescription, MessageSecurityMode, NodeId, ReadValueId,
+    StatusCode, TimestampsToReturn, UserTokenType, Variant, WriteValue,
 };
 
 fn client(dir: &Path) -> opcua::client::Client {
@@ -39,8 +39,7 @@ async fn session(dir: &Path, url: &str, secure: bool, user: Option<(&str, &str)>
     } else {
         ("http://opcfoundation.org/UA/SecurityPolicy#None", MessageSecurityMode::None)
     };
-    let endpoint: EndpointDescription =
-        (url, policy, mode, opcua::types::UserTokenPolicy::anonymous()).into();
+    let endpoint: EndpointDescription = (url, policy, mode, opcua::types::UserTokenPolicy::anonymous()).into();
     let token = user.map_or(IdentityToken::Anonymous, |(u, p)| IdentityToken::new_user_name(u, p.to_owned()));
     let (session, events) = client.connect_to_matching_endpoint(endpoint, token).await.expect("endpoint");
     let ended = events.spawn();
@@ -63,7 +62,8 @@ async fn index(session: &Session, uri: &str) -> u16 {
 #[tokio::test]
 async fn a_write_of_the_wrong_type_is_refused_and_changes_nothing() {
     let dir = tempfile::tempdir().expect("folder");
-    let specs = vec![spec("sp", Scalar::Float(1.5)), VariableSpec { writable: false, ..spec("pv", Scalar::Float(1.0)) }];
+    let specs =
+        vec![spec("sp", Scalar::Float(1.5)), VariableSpec { writable: false, ..spec("pv", Scalar::Float(1.0)) }];
     let (host, _bank, seen) = serve(lab(dir.path(), 0), specs);
     let session = session(dir.path(), host.url(), false, None).await;
     let ns = index(&session, PLC).await;
@@ -72,7 +72,8 @@ async fn a_write_of_the_wrong_type_is_refused_and_changes_nothing() {
         let write = WriteValue { node_id: id, attribute_id: attribute as u32, value, ..Default::default() };
         session.write(&[write]).await.expect("write")[0]
     };
-    let wrong = [Variant::Double(2.0), Variant::from("2"), Variant::Int32(2), Variant::from(vec![1.0f32, 2.0]), Variant::Empty];
+    let wrong =
+        [Variant::Double(2.0), Variant::from("2"), Variant::Int32(2), Variant::from(vec![1.0f32, 2.0]), Variant::Empty];
     for value in wrong {
         let status = write("sp", AttributeId::Value, DataValue::value_only(value.clone())).await;
         assert_eq!(status, StatusCode::BadTypeMismatch, "{value:?}");
@@ -335,7 +336,11 @@ async fn no_password_is_asked_for_over_policy_none() {
     let endpoints = client(dir.path()).get_server_endpoints_from_url(host.url()).await.expect("endpoints");
     assert_eq!(endpoints.len(), 2);
     for endpoint in endpoints {
-        assert!(endpoint.endpoint_url.as_ref().contains(&format!(":{}/", host.address().port())), "{}", endpoint.endpoint_url);
+        assert!(
+            endpoint.endpoint_url.as_ref().contains(&format!(":{}/", host.address().port())),
+            "{}",
+            endpoint.endpoint_url
+        );
         let policies = endpoint.user_identity_tokens.unwrap_or_default();
         let by_name = policies.iter().any(|p| p.token_type == UserTokenType::UserName);
         assert_eq!(by_name, endpoint.security_mode != MessageSecurityMode::None);
@@ -347,7 +352,7 @@ async fn no_password_is_asked_for_over_policy_none() {
 const APP: &str = "R101-OPT";
 
 fn directory() -> Directory {
-    let unit = UnitSpec { id: 4_408_652, display: "°C".into(), text: "degree Celsius".into() };
+    let unit = UnitSpec { id: 4_408_652, display: "degC".into(), text: "degree Celsius".into() };
     let node = |path: &str, kind| NodeSpec { path: path.into(), text: format!("about {path}"), kind };
     let modes = || NodeKind::Enumeration(vec!["OFF".into(), "ADVISORY".into(), "CLOSED LOOP".into()]);
     let method = |path: &str, role, inputs| MethodSpec { path: path.into(), text: String::new(), inputs, role };
@@ -366,7 +371,10 @@ fn directory() -> Directory {
             node("Status/Active", NodeKind::Texts),
             node("Status/Since", NodeKind::Time),
         ],
-        methods: vec![method("SetMode", Role::Operator, mode_and_comment), method("Timing/Reset", Role::Engineer, vec![])],
+        methods: vec![
+            method("SetMode", Role::Operator, mode_and_comment),
+            method("Timing/Reset", Role::Engineer, vec![]),
+        ],
     }
 }
 
@@ -407,9 +415,15 @@ async fn a_directory_becomes_an_address_space_that_is_read_only() {
     assert_eq!(read(&session, &id("Status/Mode")).await.value, Some(Variant::UInt32(2)));
     let wrong = read(&session, &id("Inputs/TI-101/Reason")).await;
     assert_eq!(wrong.status, Some(StatusCode::BadTypeMismatch), "a number never becomes the value of a text node");
-    for property in ["Inputs/TI-101.EURange", "Inputs/TI-101.EngineeringUnits", "Status/Mode.EnumStrings", "SetMode.InputArguments"] {
+    for property in
+        ["Inputs/TI-101.EURange", "Inputs/TI-101.EngineeringUnits", "Status/Mode.EnumStrings", "SetMode.InputArguments"]
+    {
         let property = read(&session, &id(property)).await;
-        assert!(property.value.is_some_and(|v| !matches!(v, Variant::Empty)), "{property:?}", property = property.status);
+        assert!(
+            property.value.is_some_and(|v| !matches!(v, Variant::Empty)),
+            "{property:?}",
+            property = property.status
+        );
         assert_eq!(property.source_picoseconds, None);
     }
     // Browse names: ours in our namespace, the standard ones in namespace 0.
@@ -428,7 +442,8 @@ async fn a_directory_becomes_an_address_space_that_is_read_only() {
     let found = session.translate_browse_paths_to_node_ids(&[path]).await.expect("translate").remove(0);
     assert_eq!(found.targets.expect("targets")[0].target_id.node_id, id("Inputs/TI-101.EURange"));
     for path in ["Inputs/TI-101", "Status/Mode", "Inputs/TI-101.EURange"] {
-        let write = WriteValue { node_id: id(path), attribute_id: 13, value: DataValue::value_only(1.0), ..Default::default() };
+        let write =
+            WriteValue { node_id: id(path), attribute_id: 13, value: DataValue::value_only(1.0), ..Default::default() };
         assert_eq!(session.write(&[write]).await.expect("write")[0], StatusCode::BadNotWritable, "{path}");
     }
     server.set_service_level(120);
@@ -478,7 +493,10 @@ async fn methods_answer_in_words_and_roles_are_kept() {
     let wrong = [
         (set_mode(7), "an Int32: 0 = OFF"),
         (vec![Variant::Int32(1), Variant::Int32(1), Variant::Double(1.0)], "comment of SetMode must be a String"),
-        (vec![Variant::Int32(1), Variant::from("x"), Variant::Double(f64::NAN)], "weight of SetMode must be a finite Double"),
+        (
+            vec![Variant::Int32(1), Variant::from("x"), Variant::Double(f64::NAN)],
+            "weight of SetMode must be a finite Double",
+        ),
     ];
     for (arguments, said) in wrong {
         let (status, words) = call(&operator, APP, "SetMode", arguments).await;

@@ -323,7 +323,15 @@ impl Link {
         let session = &up.open.session;
         let created = timeout(
             limit,
-            session.create_subscription(interval, lifetime, count(keep_alive), 0, 0, true, Postman(Arc::clone(&up.inbox))),
+            session.create_subscription(
+                interval,
+                lifetime,
+                count(keep_alive),
+                0,
+                0,
+                true,
+                Postman(Arc::clone(&up.inbox)),
+            ),
         );
         let id = match created.await {
             Ok(Ok(id)) => id,
@@ -353,7 +361,8 @@ impl Link {
 
     /// Creates the monitored items; returns the slowest revised sampling interval.
     async fn monitor(&mut self, up: &Up, subscription: u32, interval: Duration) -> Result<Duration, CallFailed> {
-        let known: Vec<(usize, &NodeId)> = up.nodes.iter().enumerate().filter_map(|(i, n)| Some((i, n.as_ref()?))).collect();
+        let known: Vec<(usize, &NodeId)> =
+            up.nodes.iter().enumerate().filter_map(|(i, n)| Some((i, n.as_ref()?))).collect();
         let mut slowest = Duration::ZERO;
         for chunk in known.chunks(up.reader.limits.monitored_items.max(1)) {
             let items = chunk.iter().map(|(at, id)| MonitoredItemCreateRequest {
@@ -445,14 +454,11 @@ impl Link {
     }
 
     async fn read_all(&mut self, up: &mut Up) -> Result<(), CallFailed> {
-        let known: Vec<(usize, ReadValueId)> = up
-            .nodes
-            .iter()
-            .enumerate()
-            .filter_map(|(at, node)| Some((at, ReadValueId::from(node.clone()?))))
-            .collect();
+        let known: Vec<(usize, ReadValueId)> =
+            up.nodes.iter().enumerate().filter_map(|(at, node)| Some((at, ReadValueId::from(node.clone()?)))).collect();
         let ids: Vec<ReadValueId> = known.iter().map(|(_, id)| id.clone()).collect();
-        let reader = Reader { session: Arc::clone(&up.open.session), limits: up.reader.limits, limit: self.call_limit() };
+        let reader =
+            Reader { session: Arc::clone(&up.open.session), limits: up.reader.limits, limit: self.call_limit() };
         let values = reader.read(&ids).await?;
         let now = self.seat.clock.now();
         self.alive = now;

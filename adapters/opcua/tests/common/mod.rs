@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use flyball_core::config::units::{Unit, UnitRow};
 use flyball_core::config::{
     Address, Backoff, Connection, ConnectionId, EuRange, NodeIdentifier, OnBad, OpcUaAddress, OpcUaConnection, Output,
-    OutputId, OutputKind, Protocol, ReadBy, Scaling, Secret, Security, SecurityMode, SecurityPolicy, Tag, TagId, TagRole,
-    UserIdentity, WritePhase,
+    OutputId, OutputKind, Protocol, ReadBy, Scaling, Secret, Security, SecurityMode, SecurityPolicy, Tag, TagId,
+    TagRole, UserIdentity, WritePhase,
 };
 use flyball_core::image::{LinkState, Sample, WriteOutcome};
 use flyball_core::link::{LinkDoor, LinkImage, LinkPlan, link_pair};
@@ -32,7 +32,7 @@ pub const CYCLE: Duration = Duration::from_millis(50);
 pub const HANG: Duration = Duration::from_secs(60);
 pub const SECURE: Security = Security { mode: SecurityMode::SignAndEncrypt, policy: SecurityPolicy::Basic256Sha256 };
 
-static ROW: UnitRow = UnitRow { symbol: "degC", unit_id: 4_408_652, display: "°C", description: "degree Celsius" };
+static ROW: UnitRow = UnitRow { symbol: "degC", unit_id: 4_408_652, display: "degC", description: "degree Celsius" };
 
 /// A monotonic clock.
 pub struct RealClock(Instant);
@@ -203,7 +203,8 @@ impl TestLink {
     }
 
     pub fn wait_value(&mut self, at: usize, value: f64) -> Sample {
-        self.wait(&format!("value {value}"), |i| i.state == LinkState::Up && number(&i.samples[at]) == Some(value)).samples[at]
+        self.wait(&format!("value {value}"), |i| i.state == LinkState::Up && number(&i.samples[at]) == Some(value))
+            .samples[at]
     }
 
     /// Posts a batch and waits for its outcome.
