@@ -77,7 +77,11 @@ impl Reader {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(e)) => return Err(CallFailed(format!("Read of {} nodes: {e}", chunk.len()))),
                 Err(_) => {
-                    return Err(CallFailed(format!("Read of {} nodes: no answer within {:?}", chunk.len(), self.limit)));
+                    return Err(CallFailed(format!(
+                        "Read of {} nodes: no answer within {:?}",
+                        chunk.len(),
+                        self.limit
+                    )));
                 }
             };
             if answer.len() != chunk.len() {

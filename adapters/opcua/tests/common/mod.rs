@@ -3,6 +3,8 @@
 //! Nothing here is a mock: servers, sockets and threads are the real ones.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod rude;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
