@@ -233,7 +233,7 @@ fn built_in(data_type: &NodeId) -> Option<ScalarType> {
         ScalarType::Double,
         ScalarType::Text,
     ];
-    if *data_type == NodeId::from(DataTypeId::Duration) {
+    if *data_type == DataTypeId::Duration {
         return Some(ScalarType::Double);
     }
     ALL.into_iter().find(|t| t.data_type() == *data_type)
