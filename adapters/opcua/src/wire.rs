@@ -222,7 +222,8 @@ pub fn to_unix_nanos(time: &DateTime) -> i64 {
 #[must_use]
 pub fn data_value(value: Option<Variant>, status: Status, source_time: DateTime) -> DataValue {
     DataValue {
-        value,
+        // async-opcua forgets the status of a value that is absent: a Bad node would read as Good and null.
+        value: Some(value.unwrap_or(Variant::Empty)),
         status: Some(to_code(status)),
         source_timestamp: Some(source_time),
         source_picoseconds: None,

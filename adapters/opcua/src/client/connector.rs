@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use opcua::client::ConnectionSource;
 use opcua::client::transport::{
-    Connector, RequestRecv, SecureChannelState, StreamConnection, StreamConnector, StreamTransport, TransportConfiguration,
+    Connector, RequestRecv, SecureChannelState, StreamConnection, StreamConnector, StreamTransport,
+    TransportConfiguration,
 };
 use opcua::core::comms::tcp_codec::TcpCodec;
 use opcua::core::comms::url::hostname_port_from_url;

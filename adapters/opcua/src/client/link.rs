@@ -4,9 +4,8 @@
 //! intervals the subscription is made anew, and when that does not help, the session.
 
 use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use flyball_core::config::{Backoff, OpcUaConnection, ReadBy};
@@ -14,16 +13,15 @@ use flyball_core::image::{LinkState, Sample, WriteOutcome};
 use flyball_core::link::LinkSeat;
 use flyball_core::status::Status;
 use flyball_core::time::Timestamp;
-use opcua::client::{MonitoredItem, OnSubscriptionNotification};
 use opcua::types::{
-    DataValue, MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NodeId, ReadValueId,
-    StatusChangeNotification, TimestampsToReturn,
+    MonitoredItemCreateRequest, MonitoringMode, MonitoringParameters, NodeId, ReadValueId, TimestampsToReturn,
 };
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::ClientIdentity;
+use super::inbox::{Inbox, Postman};
 use super::nodes::{CallFailed, Reader, in_words};
 use super::readings::{Parts, Reading, points, sample};
 use super::session::{Failure, Open, Opener};
@@ -38,30 +36,6 @@ const PATIENCE_MIN: Duration = Duration::from_millis(1_000);
 const KEEP_ALIVE_MAX: Duration = Duration::from_secs(1);
 /// Silent keep-alive intervals until the subscription is made anew.
 const SILENT_INTERVALS: u32 = 3;
-
-/// Newest value per point since the last look; bounded by the number of points.
-#[derive(Default)]
-struct Inbox {
-    values: Mutex<Vec<Option<DataValue>>>,
-    /// The server ended the subscription.
-    ended: AtomicBool,
-}
-
-struct Postman(Arc<Inbox>);
-
-impl OnSubscriptionNotification for Postman {
-    fn on_subscription_status_change(&mut self, _change: StatusChangeNotification) {
-        self.0.ended.store(true, Ordering::Relaxed);
-    }
-
-    fn on_data_value(&mut self, value: DataValue, item: &MonitoredItem) {
-        let mut values = self.0.values.lock().unwrap_or_else(PoisonError::into_inner);
-        // Handles are point index + 1: 0 would be replaced by the client library.
-        if let Some(slot) = (item.client_handle() as usize).checked_sub(1).and_then(|i| values.get_mut(i)) {
-            *slot = Some(value);
-        }
-    }
-}
 
 /// One prepared session.
 struct Up {
@@ -323,7 +297,15 @@ impl Link {
         let session = &up.open.session;
         let created = timeout(
             limit,
-            session.create_subscription(interval, lifetime, count(keep_alive), 0, 0, true, Postman(Arc::clone(&up.inbox))),
+            session.create_subscription(
+                interval,
+                lifetime,
+                count(keep_alive),
+                0,
+                0,
+                true,
+                Postman(Arc::clone(&up.inbox)),
+            ),
         );
         let id = match created.await {
             Ok(Ok(id)) => id,
@@ -353,7 +335,8 @@ impl Link {
 
     /// Creates the monitored items; returns the slowest revised sampling interval.
     async fn monitor(&mut self, up: &Up, subscription: u32, interval: Duration) -> Result<Duration, CallFailed> {
-        let known: Vec<(usize, &NodeId)> = up.nodes.iter().enumerate().filter_map(|(i, n)| Some((i, n.as_ref()?))).collect();
+        let known: Vec<(usize, &NodeId)> =
+            up.nodes.iter().enumerate().filter_map(|(i, n)| Some((i, n.as_ref()?))).collect();
         let mut slowest = Duration::ZERO;
         for chunk in known.chunks(up.reader.limits.monitored_items.max(1)) {
             let items = chunk.iter().map(|(at, id)| MonitoredItemCreateRequest {
@@ -445,14 +428,11 @@ impl Link {
     }
 
     async fn read_all(&mut self, up: &mut Up) -> Result<(), CallFailed> {
-        let known: Vec<(usize, ReadValueId)> = up
-            .nodes
-            .iter()
-            .enumerate()
-            .filter_map(|(at, node)| Some((at, ReadValueId::from(node.clone()?))))
-            .collect();
+        let known: Vec<(usize, ReadValueId)> =
+            up.nodes.iter().enumerate().filter_map(|(at, node)| Some((at, ReadValueId::from(node.clone()?)))).collect();
         let ids: Vec<ReadValueId> = known.iter().map(|(_, id)| id.clone()).collect();
-        let reader = Reader { session: Arc::clone(&up.open.session), limits: up.reader.limits, limit: self.call_limit() };
+        let reader =
+            Reader { session: Arc::clone(&up.open.session), limits: up.reader.limits, limit: self.call_limit() };
         let values = reader.read(&ids).await?;
         let now = self.seat.clock.now();
         self.alive = now;

@@ -10,6 +10,7 @@
 //! is switched off. Words: a *point* is one node that is read (value, sample time or validity of a tag).
 
 mod connector;
+mod inbox;
 mod link;
 mod nodes;
 mod readings;

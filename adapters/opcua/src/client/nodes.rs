@@ -76,7 +76,13 @@ impl Reader {
             let answer = match answer {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(e)) => return Err(CallFailed(format!("Read of {} nodes: {e}", chunk.len()))),
-                Err(_) => return Err(CallFailed(format!("Read of {} nodes: no answer within {:?}", chunk.len(), self.limit))),
+                Err(_) => {
+                    return Err(CallFailed(format!(
+                        "Read of {} nodes: no answer within {:?}",
+                        chunk.len(),
+                        self.limit
+                    )));
+                }
             };
             if answer.len() != chunk.len() {
                 return Err(CallFailed(format!("Read of {} nodes returned {} values", chunk.len(), answer.len())));
@@ -92,9 +98,13 @@ impl Reader {
         let mut ids = Vec::with_capacity(addresses.len());
         for address in addresses {
             ids.push(match address {
-                Address::OpcUa(OpcUaAddress::Node { namespace, identifier }) => node_id(&namespaces, namespace, identifier),
+                Address::OpcUa(OpcUaAddress::Node { namespace, identifier }) => {
+                    node_id(&namespaces, namespace, identifier)
+                }
                 Address::OpcUa(OpcUaAddress::Path(path)) => self.walk(&namespaces, path).await?,
-                Address::Modbus(_) => Err((Status::BadConfigurationError, "a Modbus address on an OPC UA connection".into())),
+                Address::Modbus(_) => {
+                    Err((Status::BadConfigurationError, "a Modbus address on an OPC UA connection".into()))
+                }
             });
         }
         let known: Vec<NodeId> = ids.iter().flatten().cloned().collect();
@@ -138,7 +148,9 @@ impl Reader {
         };
         let target = answer.into_iter().next().and_then(|r| r.targets).and_then(|t| t.into_iter().next());
         let text = || path.iter().map(|(_, n)| n.as_str()).collect::<Vec<_>>().join("/");
-        Ok(target.map(|t| t.target_id.node_id).ok_or_else(|| (Status::BadNodeIdUnknown, format!("no node at path {}", text()))))
+        Ok(target
+            .map(|t| t.target_id.node_id)
+            .ok_or_else(|| (Status::BadNodeIdUnknown, format!("no node at path {}", text()))))
     }
 
     /// Data types, and where they are not built in, the type of the present value.
@@ -221,7 +233,7 @@ fn built_in(data_type: &NodeId) -> Option<ScalarType> {
         ScalarType::Double,
         ScalarType::Text,
     ];
-    if *data_type == NodeId::from(DataTypeId::Duration) {
+    if *data_type == DataTypeId::Duration {
         return Some(ScalarType::Double);
     }
     ALL.into_iter().find(|t| t.data_type() == *data_type)

@@ -38,7 +38,11 @@ impl Reading {
             None => None,
         };
         if number.is_none() && !status.is_bad() {
-            status = if value.value.is_none() { Status::BadWaitingForInitialData } else { Status::BadTypeMismatch };
+            status = if matches!(value.value, None | Some(Variant::Empty)) {
+                Status::BadWaitingForInitialData
+            } else {
+                Status::BadTypeMismatch
+            };
         }
         let source_time = value.source_timestamp.as_ref().map_or(now, |t| utc.timestamp(to_unix_nanos(t)));
         Self { number, status, source_time }
@@ -79,7 +83,9 @@ fn is_code(x: f64, code: f64) -> bool {
 pub(super) fn sample(tag: &Tag, parts: Parts, readings: &[Reading], utc: UtcOffset, alive: Timestamp) -> Sample {
     let value = readings[parts.value];
     let judged = (|| {
-        let number = |reading: Reading| if reading.status.is_bad() { Err(reading.status) } else { reading.number.ok_or(Status::BadTypeMismatch) };
+        let number = |reading: Reading| {
+            if reading.status.is_bad() { Err(reading.status) } else { reading.number.ok_or(Status::BadTypeMismatch) }
+        };
         let raw = number(value)?;
         if let (Some(part), Some(good_when)) = (parts.good_when, &tag.good_when)
             && !is_code(number(readings[part])?, good_when.equals)

@@ -9,9 +9,7 @@ use std::time::Duration;
 use flyball_core::config::{OpcUaConnection, SecurityMode, UserIdentity};
 use flyball_core::ports::Clock;
 use futures_util::StreamExt;
-use opcua::client::{
-    Client, ClientBuilder, IdentityToken, Password, Session, SessionPollResult, SubscriptionActivity,
-};
+use opcua::client::{Client, ClientBuilder, IdentityToken, Password, Session, SessionPollResult, SubscriptionActivity};
 use opcua::core::comms::url::hostname_from_url;
 use opcua::crypto::{CertificateStore, X509};
 use opcua::sync::RwLock;
@@ -98,7 +96,8 @@ impl Opener {
             Ok(Err(e)) => return Err(Failure::Down(format!("no answer from {url}: {e}"))),
             Err(_) => return Err(Failure::Down(format!("no answer from {url} within {:?}", self.patience * 3))),
         };
-        let fits = |e: &&EndpointDescription| e.security_mode == mode && e.security_policy_uri.as_ref() == policy.to_uri();
+        let fits =
+            |e: &&EndpointDescription| e.security_mode == mode && e.security_policy_uri.as_ref() == policy.to_uri();
         let Some(endpoint) = offered.iter().find(fits) else { return Err(self.not_offered(&offered)) };
         // The configured URL names the host whose certificate we expect.
         let endpoint = EndpointDescription { endpoint_url: url.as_str().into(), ..endpoint.clone() };
@@ -115,7 +114,13 @@ impl Opener {
         session.disable_reconnects();
         let pulse = Arc::new(Pulse { published: AtomicU64::new(0), news: Notify::new() });
         let (connected, answer) = tokio::sync::oneshot::channel();
-        let task = tokio::spawn(pump(events.enter(), Arc::clone(&session), Arc::clone(&pulse), Arc::clone(&self.clock), connected));
+        let task = tokio::spawn(pump(
+            events.enter(),
+            Arc::clone(&session),
+            Arc::clone(&pulse),
+            Arc::clone(&self.clock),
+            connected,
+        ));
         let open = Open { session, pulse, task };
         match timeout(self.patience * 6, answer).await {
             Ok(Ok(Ok(()))) => Ok(open),
@@ -165,8 +170,13 @@ impl Opener {
     /// The store by which async-opcua checks the certificate once more, when the session is created.
     fn store(&self, pki: &Pki) -> CertificateStore {
         let paths = (Pki::CERTIFICATE.as_ref(), Pki::PRIVATE_KEY.as_ref());
-        let (mut store, ..) =
-            CertificateStore::new_with_x509_data::<opcua::crypto::X509Data>(&pki.folder, false, Some(paths.0), Some(paths.1), None);
+        let (mut store, ..) = CertificateStore::new_with_x509_data::<opcua::crypto::X509Data>(
+            &pki.folder,
+            false,
+            Some(paths.0),
+            Some(paths.1),
+            None,
+        );
         store.set_skip_verify_certs(self.identity.trust_server);
         store.set_trust_unknown_certs(self.identity.trust_server);
         store
@@ -189,12 +199,18 @@ impl Opener {
     fn explain(&self, code: StatusCode) -> Failure {
         let url = &self.settings.endpoint;
         match code {
-            StatusCode::BadIdentityTokenRejected | StatusCode::BadIdentityTokenInvalid | StatusCode::BadUserAccessDenied => {
+            StatusCode::BadIdentityTokenRejected
+            | StatusCode::BadIdentityTokenInvalid
+            | StatusCode::BadUserAccessDenied => {
                 let who = match &self.settings.user {
                     UserIdentity::Anonymous => "anonymous users".to_owned(),
-                    UserIdentity::Password { user, .. } => format!("user {user:?}: name or password is wrong, or the user"),
+                    UserIdentity::Password { user, .. } => {
+                        format!("user {user:?}: name or password is wrong, or the user")
+                    }
                 };
-                Failure::Refused(format!("{url} refuses {who} may not log in ({code}); set user and password of this connection"))
+                Failure::Refused(format!(
+                    "{url} refuses {who} may not log in ({code}); set user and password of this connection"
+                ))
             }
             StatusCode::BadSecurityChecksFailed
             | StatusCode::BadCertificateUntrusted
@@ -242,9 +258,10 @@ fn judge_certificate(
         return Ok(());
     };
     let (check, cure) = match error.status() {
-        StatusCode::BadCertificateHostNameInvalid => {
-            ("host name", format!("the certificate does not name {host:?}; use a name it contains in the endpoint, or renew it"))
-        }
+        StatusCode::BadCertificateHostNameInvalid => (
+            "host name",
+            format!("the certificate does not name {host:?}; use a name it contains in the endpoint, or renew it"),
+        ),
         StatusCode::BadCertificateTimeInvalid => {
             ("validity time", "it has expired or begins later; compare the clocks, or renew it".to_owned())
         }
@@ -253,7 +270,10 @@ fn judge_certificate(
         }
         _ => ("key length or content", format!("{error}; renew it")),
     };
-    refused(format!("server certificate {subject:?} in {} is trusted but not valid (check: {check}); {cure}", trusted.display()))
+    refused(format!(
+        "server certificate {subject:?} in {} is trusted but not valid (check: {check}); {cure}",
+        trusted.display()
+    ))
 }
 
 /// Drives the session until it ends. Answers `connected` once, with the reason if it failed.
@@ -278,7 +298,9 @@ async fn pump(
                 pulse.news.notify_one();
                 continue;
             }
-            Ok(SessionPollResult::ReconnectFailed(code) | SessionPollResult::ConnectionLost(code)) | Err(code) => Err(code),
+            Ok(SessionPollResult::ReconnectFailed(code) | SessionPollResult::ConnectionLost(code)) | Err(code) => {
+                Err(code)
+            }
             Ok(_) => continue,
         };
         let failed = answer.is_err();

@@ -228,8 +228,12 @@ async fn serve(
     let fail = |why: String| {
         let _ = started.send(Err(why));
     };
-    let pki = match Pki::open(&settings.pki, &settings.application, &settings.application_uri, &[settings.host.clone()])
-    {
+    let pki = match Pki::open(
+        &settings.pki,
+        &settings.application,
+        &settings.application_uri,
+        std::slice::from_ref(&settings.host),
+    ) {
         Ok(pki) => pki,
         Err(why) => return fail(why),
     };

@@ -256,8 +256,12 @@ fn to_variant(value: &NodeValue, kind: &NodeKind) -> Result<Variant, Status> {
     Ok(match (kind, value) {
         (NodeKind::Analog { .. } | NodeKind::Number, NodeValue::Number(x)) if x.is_finite() => Variant::Double(*x),
         (NodeKind::Analog { .. } | NodeKind::Number, NodeValue::Number(_)) => return Err(Status::BadOutOfRange),
-        (NodeKind::Enumeration(names), NodeValue::Whole(n)) if (*n as usize) < names.len() => Variant::UInt32(*n as u32),
-        (NodeKind::Count, NodeValue::Whole(n)) => Variant::UInt32(u32::try_from(*n).map_err(|_| Status::BadOutOfRange)?),
+        (NodeKind::Enumeration(names), NodeValue::Whole(n)) if (*n as usize) < names.len() => {
+            Variant::UInt32(*n as u32)
+        }
+        (NodeKind::Count, NodeValue::Whole(n)) => {
+            Variant::UInt32(u32::try_from(*n).map_err(|_| Status::BadOutOfRange)?)
+        }
         (NodeKind::BigCount, NodeValue::Whole(n)) => Variant::UInt64(*n),
         (NodeKind::Enumeration(_), NodeValue::Whole(_)) => return Err(Status::BadOutOfRange),
         (NodeKind::Flag, NodeValue::Flag(b)) => Variant::Boolean(*b),

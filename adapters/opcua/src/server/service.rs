@@ -153,7 +153,8 @@ impl Desk {
         let spec = &self.model.directory.methods[method];
         let role = self.users.role(user);
         if role < spec.role {
-            let text = format!("{} needs the role {:?}; this user is {role:?}. Log in as another user.", spec.path, spec.role);
+            let text =
+                format!("{} needs the role {:?}; this user is {role:?}. Log in as another user.", spec.path, spec.role);
             return Err((StatusCode::BadUserAccessDenied, text));
         }
         let (wanted, got) = (spec.inputs.len(), call.arguments().len());
@@ -163,11 +164,14 @@ impl Desk {
             let code = if got < wanted { StatusCode::BadArgumentsMissing } else { StatusCode::BadTooManyArguments };
             return Err((code, text));
         }
-        let read: Vec<_> = call.arguments().iter().zip(&spec.inputs).map(|(v, (_, _, k))| from_argument(v, k)).collect();
+        let read: Vec<_> =
+            call.arguments().iter().zip(&spec.inputs).map(|(v, (_, _, k))| from_argument(v, k)).collect();
         let wrong = read.iter().zip(&spec.inputs).find(|(r, _)| r.is_err());
         if let Some((_, (name, _, kind))) = wrong {
             let text = format!("Argument {name} of {} must be {}.", spec.path, expected(kind));
-            call.set_argument_error(read.iter().map(|r| r.as_ref().err().copied().unwrap_or(StatusCode::Good)).collect());
+            call.set_argument_error(
+                read.iter().map(|r| r.as_ref().err().copied().unwrap_or(StatusCode::Good)).collect(),
+            );
             return Err((StatusCode::BadInvalidArgument, text));
         }
         let name = if user.is_anonymous() { "anonymous".to_owned() } else { user.0.clone() };
@@ -191,7 +195,10 @@ impl Desk {
         match self.calls.try_send(call) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
-                return (StatusCode::BadTooManyOperations, "The controller has not taken the calls before this one; try again.".into());
+                return (
+                    StatusCode::BadTooManyOperations,
+                    "The controller has not taken the calls before this one; try again.".into(),
+                );
             }
             Err(TrySendError::Disconnected(_)) => {
                 return (StatusCode::BadServerHalted, "The controller is not running; nothing was changed.".into());
@@ -201,13 +208,17 @@ impl Desk {
             Ok(Ok(reply)) => (StatusCode::from(reply.status), reply.text),
             _ => (
                 StatusCode::BadTimeout,
-                format!("The controller did not answer within {REPLY_WITHIN:?}; look at the mode before calling again."),
+                format!(
+                    "The controller did not answer within {REPLY_WITHIN:?}; look at the mode before calling again."
+                ),
             ),
         }
     }
 
     fn remember(&self, sentence: &str) {
-        let (Some(host), Some(node)) = (self.host.get().and_then(Weak::upgrade), self.model.last_answer()) else { return };
+        let (Some(host), Some(node)) = (self.host.get().and_then(Weak::upgrade), self.model.last_answer()) else {
+            return;
+        };
         let value = data_value(Some(Variant::String(sentence.into())), Status::Good, DateTime::now());
         let one: [(&NodeId, _); 1] = [(node, value)];
         if let Err(status) = host.set_values(one.into_iter()) {
