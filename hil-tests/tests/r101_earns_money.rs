@@ -34,7 +34,7 @@ fn play(plan: Plan, seed: u64) {
         }
     }
     let scenario = run.scenario.lock().expect("not poisoned");
-    let verdict = scenario.verdict();
+    let verdict = scenario.score().verdict();
     for row in &verdict.rows {
         println!("{:<45} {:>25} {:>25} {}", row.what, row.required, row.got, if row.passed { "ok" } else { "NOT MET" });
     }

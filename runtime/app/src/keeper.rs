@@ -48,7 +48,6 @@ pub(crate) struct Keeper {
 struct State {
     words: Words,
     timing: Timing,
-    last_answer: String,
     last_number: Option<u64>,
     level: Option<u8>,
 }
@@ -60,7 +59,6 @@ impl Keeper {
         let mut state = State {
             words: Words::new(&self.config),
             timing: Timing::new(),
-            last_answer: String::new(),
             last_number: None,
             level: None,
         };
@@ -105,17 +103,15 @@ impl Keeper {
             tracing::info!("command {}: {text}", answer.id);
             if let Some(supervisor) = &self.supervisor {
                 let status = if done { Status::Good } else { Status::BadInvalidState };
-                supervisor.reply(Reply { id: answer.id, status: status.0, text: text.clone() });
+                supervisor.reply(Reply { id: answer.id, status: status.0, text });
             }
             if record.inputs.commands.iter().any(|c| c.id == answer.id && c.action == Action::ResetTiming) && done {
                 state.timing.reset();
             }
-            state.last_answer = text;
         }
         if let Some(supervisor) = &self.supervisor {
             let around = Surroundings {
                 timing: &state.timing,
-                last_answer: &state.last_answer,
                 scheduling: &self.scheduling,
                 read_only: self.read_only,
             };

@@ -20,8 +20,6 @@ pub use tree::{Facts, METHODS, Method};
 pub struct Surroundings<'a> {
     /// Timing statistics (real nanoseconds).
     pub timing: &'a Timing,
-    /// Answer to the newest command, in words.
-    pub last_answer: &'a str,
     /// Scheduling that was got, in words.
     pub scheduling: &'a str,
     /// Nothing is ever written.

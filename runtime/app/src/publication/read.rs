@@ -99,7 +99,6 @@ impl View<'_> {
             Source::CycleNumber => whole(r.cycle.number),
             Source::InputsTimestamp => Some(NodeValue::Time(self.utc.utc(r.cycle.now))),
             Source::SimulationActive => Some(NodeValue::Flag(self.config.app.simulation)),
-            Source::LastAnswer => text(self.around.last_answer),
             Source::Scheduling => text(self.around.scheduling),
             Source::ReadOnly => Some(NodeValue::Flag(self.around.read_only)),
             Source::Configured(x) => number(x),

@@ -43,7 +43,6 @@ pub(super) enum Source {
     CycleNumber,
     InputsTimestamp,
     SimulationActive,
-    LastAnswer,
     Scheduling,
     ReadOnly,
     Configured(f64),
@@ -210,7 +209,7 @@ fn status(t: &mut Tree) {
     let modes =
         || NodeKind::Enumeration([Mode::Off, Mode::Advisory, Mode::ClosedLoop].map(|m| mode(m).into()).to_vec());
     let health = ["NORMAL", "FAILURE", "CHECK_FUNCTION", "OFF_SPEC", "MAINTENANCE_REQUIRED"].map(Into::into).to_vec();
-    let rows: [(&str, NodeKind, &str, Source); 15] = [
+    let rows: [(&str, NodeKind, &str, Source); 14] = [
         ("Mode", modes(), "Actual mode", Source::Mode),
         ("ModeRequested", modes(), "Requested mode", Source::ModeRequested),
         ("ModeReason", NodeKind::Text, "Why the actual mode is what it is", Source::ModeReason),
@@ -223,7 +222,6 @@ fn status(t: &mut Tree) {
         ("CycleNumber", NodeKind::BigCount, "Number of the scan", Source::CycleNumber),
         ("InputsTimestamp", NodeKind::Time, "When the inputs were frozen", Source::InputsTimestamp),
         ("SimulationActive", NodeKind::Flag, "Simulated data may be used", Source::SimulationActive),
-        ("LastAnswer", NodeKind::Text, "Answer to the newest command", Source::LastAnswer),
         ("Scheduling", NodeKind::Text, "Scheduling that the scan thread got", Source::Scheduling),
         ("ReadOnly", NodeKind::Flag, "Nothing is ever written", Source::ReadOnly),
     ];
