@@ -138,8 +138,10 @@ impl Keeper {
             before = end;
         }
         timing.phases(&durations);
-        timing.record(Measure::Jitter, real(r.cycle.now.since(r.cycle.scheduled)));
-        timing.record(Measure::Scan, real(before.since(r.cycle.scheduled)));
+        let (late, end) = (real(r.cycle.now.since(r.cycle.scheduled)), real(before.since(r.cycle.scheduled)));
+        timing.record(Measure::Jitter, late);
+        timing.record(Measure::Scan, end);
+        tracing::trace!("scan {}: started late by {late} ns, ended after {end} ns", r.cycle.number);
         if let Some(latency) = r.deadlines.latency {
             timing.record(Measure::Total, real(latency));
         } else if r.outputs.cells().is_empty() {
