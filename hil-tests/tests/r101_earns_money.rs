@@ -21,11 +21,15 @@ fn invariants(config: &Config, record: &ScanRecord) {
 
 fn play(plan: Plan, seed: u64) {
     let config = example("r101.toml");
+    let words = flyball::words::Words::new(&config);
     let mut run = VirtualRun::new(&config, plan, seed);
     let (mut sum, mut n) = (0.0, 0u32);
     while !run.over() {
         let record = run.scan();
         invariants(&config, record);
+        for event in &record.events {
+            println!("{:>7.0} s  {}", record.cycle.now.as_secs_f64(), words.event(event));
+        }
         let p = record.predictions[0];
         if let (Some(cb), true) = (p.get(), p.in_domain) {
             let error = cb - run.truth().reactor.c_b;

@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use flyball_config::{Config, Filter, InputSource, Model};
+use flyball_config::{Config, Filter, InputSource, Model, ModelRole};
 use flyball_core::ports::Clock;
 
 use crate::contract::{InputContract, ModelContract};
@@ -77,7 +77,10 @@ pub(crate) fn match_configuration(
         let column = find(&file_inputs, &input.name, "input")?;
         let row = &contract.inputs[column];
         check_unit("input", &input.name, &row.unit, &source.unit, &source.display, &source.name)?;
-        check_filter(row, input.filter, input.delay)?;
+        // A map is steady state: filters on its inputs shape the disturbance in time and change nothing it was trained on.
+        if model.role == ModelRole::SoftSensor {
+            check_filter(row, input.filter, input.delay)?;
+        }
         if source.low < row.train_min || source.high > row.train_max {
             warnings.push(format!(
                 "input {}: {} may be {} to {} {}, but the model was trained on {} to {}; outside, the prediction is limited and Uncertain",
@@ -150,6 +153,7 @@ fn check_filter(row: &InputContract, filter: Filter, delay: Duration) -> Result<
         Filter::None => ("none", 0.0),
         Filter::Mean(d) => ("mean", d.as_secs_f64()),
         Filter::FirstOrder(d) => ("first-order", d.as_secs_f64()),
+        Filter::LeadLag { lead, .. } => ("lead", lead.as_secs_f64()),
     };
     let delay = delay.as_secs_f64();
     if kind == row.filter && (seconds - row.filter_s).abs() < 1e-6 && (delay - row.lag_s).abs() < 1e-6 {

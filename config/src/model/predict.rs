@@ -69,6 +69,13 @@ pub enum Filter {
     Mean(Duration),
     /// First order with this time constant.
     FirstOrder(Duration),
+    /// Lead over lag, (1 + lead s) / (1 + lag s): looks ahead along the trend. For disturbances that a map must meet in time.
+    LeadLag {
+        /// Lead time constant.
+        lead: Duration,
+        /// Lag time constant.
+        lag: Duration,
+    },
 }
 
 /// One output of a model.

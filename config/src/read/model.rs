@@ -330,6 +330,23 @@ pub(crate) fn source_unit(cx: &Cx, models: &[ModelDraft], source: ValueSource) -
     }
 }
 
+/// What a filter may be.
+const FILTERS: &str = "\"none\", \"mean 15 s\", \"first-order 30 s\" or \"lead 120 s, lag 30 s\"";
+
+/// `lead 120 s, lag 30 s`; `times` is what stands behind the first word.
+fn lead_lag(field: &Field<'_>, times: &str) -> Option<Filter> {
+    let Some((lead, lag)) = times.split_once(", lag ") else {
+        field.error(Problem::new("found a lead without a lag").allowed(FILTERS));
+        return None;
+    };
+    let (lead, lag) = (field.check(quantity::duration(lead))?, field.check(quantity::duration(lag))?);
+    if lag.is_zero() {
+        field.error(Problem::new("found a lag of 0 s").allowed("more than 0 s: a lead without a lag is all noise"));
+        return None;
+    }
+    Some(Filter::LeadLag { lead, lag })
+}
+
 fn filter(field: &Field<'_>) -> Option<Filter> {
     let text = field.text()?;
     let (kind, time) = text.split_once(' ').unwrap_or((text, ""));
@@ -337,10 +354,11 @@ fn filter(field: &Field<'_>) -> Option<Filter> {
         "none" if time.is_empty() => return Some(Filter::None),
         "mean" => Filter::Mean,
         "first-order" => Filter::FirstOrder,
+        "lead" => return lead_lag(field, time),
         _ => {
-            let help = crate::suggest::did_you_mean(kind, ["none", "mean", "first-order"]);
+            let help = crate::suggest::did_you_mean(kind, ["none", "mean", "first-order", "lead"]);
             let problem = Problem::new(format!("found \"{}\"", shorten(text)));
-            field.error(problem.allowed("\"none\", \"mean 15 s\" or \"first-order 30 s\"").help(help));
+            field.error(problem.allowed(FILTERS).help(help));
             return None;
         }
     };

@@ -2,9 +2,10 @@
 //! This file owns a clock (in `TurbineServer`); `Turbine` is pure.
 //!
 //! Words: *row* is one record of the file; *late* registers show what a sample taken 24 rows ago gave, with the time it was taken;
-//! *reference* registers show it at once, for scoring only: no model may read them.
+//! *reference* registers show it at once, for scoring only: no model may read them. A row is the mean of its hour, so its sample time
+//! is the *end* of its showing: whoever predicted from that row did so before.
 //!
-//! Registers: holding, float32 and uint32 high word first (ABCD), unit 1, numbered from 40001: `REGISTERS`.
+//! Registers: holding, float32, uint32 and float64 high word first (ABCD), unit 1, numbered from 40001: `REGISTERS`.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -30,14 +31,16 @@ pub enum Shows {
     Live(usize),
     /// This column of the row `LATE_ROWS` ago; NaN before there is one.
     Late(usize),
-    /// When that row was shown, unix seconds UTC, uint32; 0 before there is one.
+    /// When that row ended, unix seconds UTC, uint32; 0 before there is one.
     SampledAt,
+    /// The same with its fraction, float64: rows may be much shorter than a second.
+    SampledAtExactly,
     /// Number of the present row in the file, from 0, uint32.
     RowNumber,
 }
 
 /// The register map: wire address of each pair, what it shows, its meaning.
-pub const REGISTERS: [(u16, Shows, &str); 16] = [
+pub const REGISTERS: [(u16, Shows, &str); 17] = [
     (0, Shows::Live(0), "AT ambient temperature, degC"),
     (2, Shows::Live(1), "AP ambient pressure, mbar"),
     (4, Shows::Live(2), "AH ambient humidity, %"),
@@ -54,10 +57,11 @@ pub const REGISTERS: [(u16, Shows, &str); 16] = [
     (26, Shows::Live(9), "CO reference, for scoring only, mg/m3"),
     (28, Shows::Live(10), "NOX reference, for scoring only, mg/m3"),
     (30, Shows::RowNumber, "row number"),
+    (32, Shows::SampledAtExactly, "when the late values were sampled, unix seconds with their fraction"),
 ];
 
 /// Registers in the map.
-const WORDS: usize = 32;
+const WORDS: usize = 36;
 
 /// The register map as a table in Markdown, for the documentation.
 #[must_use]
@@ -65,9 +69,13 @@ pub fn register_map() -> String {
     use std::fmt::Write as _;
     let mut out = String::from("| Registers | Type | Meaning |\n|---|---|---|\n");
     for (start, shows, text) in REGISTERS {
-        let kind = if matches!(shows, Shows::Live(_) | Shows::Late(_)) { "float32" } else { "uint32" };
+        let (kind, words) = match shows {
+            Shows::Live(_) | Shows::Late(_) => ("float32", 2),
+            Shows::SampledAt | Shows::RowNumber => ("uint32", 2),
+            Shows::SampledAtExactly => ("float64", 4),
+        };
         let first = 40_001 + u32::from(start);
-        writeln!(out, "| {first}-{} | {kind} | {text} |", first + 1).expect("a String takes every line");
+        writeln!(out, "| {first}-{} | {kind} | {text} |", first + words - 1).expect("a String takes every line");
     }
     out
 }
@@ -79,6 +87,12 @@ pub struct Turbine {
 }
 
 impl Turbine {
+    /// The year 2013, which no model of the examples was trained on; part of the program, so that it needs no file.
+    #[must_use]
+    pub fn year_2013() -> Self {
+        Self::parse(include_str!("../data/gas_turbine/gt_2013.csv")).expect("a test reads the same file")
+    }
+
     /// Reads a file of the data set.
     ///
     /// # Errors
@@ -125,9 +139,9 @@ impl Turbine {
     }
 
     /// Registers while `row` is shown. `first` is the row that was shown first (there is nothing late before it) and `sampled` the unix
-    /// second at which the late row was shown.
+    /// second at which the late row ended.
     #[must_use]
-    pub fn registers(&self, row: usize, first: usize, sampled: u32) -> [u16; WORDS] {
+    pub fn registers(&self, row: usize, first: usize, sampled: f64) -> [u16; WORDS] {
         let mut words = [0; WORDS];
         let late = row.checked_sub(LATE_ROWS).filter(|r| *r >= first).and_then(|r| self.rows.get(r));
         for (start, shows, _) in REGISTERS {
@@ -135,8 +149,15 @@ impl Turbine {
             let bits = match shows {
                 Shows::Live(column) => self.rows.get(row).map_or(f32::NAN.to_bits(), |r| real(r[column])),
                 Shows::Late(column) => late.map_or(f32::NAN.to_bits(), |r| real(r[column])),
-                Shows::SampledAt => late.map_or(0, |_| sampled),
+                Shows::SampledAt => late.map_or(0, |_| sampled as u32),
                 Shows::RowNumber => row as u32,
+                Shows::SampledAtExactly => {
+                    let bits = late.map_or(0.0, |_| sampled).to_bits();
+                    for (word, shift) in words[usize::from(start)..].iter_mut().zip([48, 32, 16, 0]) {
+                        *word = (bits >> shift) as u16;
+                    }
+                    continue;
+                }
             };
             words[usize::from(start)] = (bits >> 16) as u16;
             words[usize::from(start) + 1] = (bits & 0xFFFF) as u16;
@@ -163,15 +184,26 @@ pub struct TurbineServer {
     server: ModbusServer,
     row: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
+    playing: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl TurbineServer {
-    /// Starts serving; the first row is shown at once.
+    /// Starts serving and playing; the first row is shown at once.
     ///
     /// # Errors
     /// A sentence: port in use, no such row, no thread.
     pub fn start(turbine: Turbine, options: TurbineOptions) -> Result<Self, String> {
+        let server = Self::hold(turbine, options)?;
+        server.play();
+        Ok(server)
+    }
+
+    /// Starts serving, and holds the first row until `play`: time for a client to connect.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn hold(turbine: Turbine, options: TurbineOptions) -> Result<Self, String> {
         if options.first >= turbine.rows() {
             return Err(format!("first row {} does not exist: the file has {} rows", options.first, turbine.rows()));
         }
@@ -179,19 +211,20 @@ impl TurbineServer {
         let bank = Arc::new(RegisterBank::new(size));
         let row = Arc::new(AtomicUsize::new(options.first));
         let stop = Arc::new(AtomicBool::new(false));
+        let playing = Arc::new(AtomicBool::new(false));
         let show = {
             let (bank, row) = (Arc::clone(&bank), Arc::clone(&row));
-            let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-            move |now: usize| {
-                let ago = now.saturating_sub(options.first + LATE_ROWS) as u32;
-                let sampled = (started + options.period * ago).as_secs() as u32;
+            // `started` is the unix time at which the first row began to pass.
+            move |now: usize, started: Duration| {
+                let passed = (now + 1).saturating_sub(options.first + LATE_ROWS) as u32;
+                let sampled = (started + options.period * passed).as_secs_f64();
                 let words = turbine.registers(now, options.first, sampled);
                 bank.write(ModbusTable::HoldingRegister, 0, &words).expect("the bank was made as long as the map");
                 row.store(now, Ordering::Relaxed);
                 now + 1 < turbine.rows().min(options.first + options.rows)
             }
         };
-        let more = show(options.first);
+        let more = show(options.first, Duration::ZERO);
         let only_read = ServerOptions {
             units: Some(vec![UNIT]),
             on_write: Some(Box::new(|_| Err(Exception::ILLEGAL_ADDRESS))),
@@ -203,8 +236,12 @@ impl TurbineServer {
                 options.address
             )
         })?;
-        let stopped = Arc::clone(&stop);
+        let (stopped, released) = (Arc::clone(&stop), Arc::clone(&playing));
         let play = move || {
+            while !released.load(Ordering::Relaxed) && !stopped.load(Ordering::Relaxed) {
+                std::thread::park();
+            }
+            let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             let mut next = Instant::now();
             let (mut row, mut more) = (options.first, more);
             while more && !stopped.load(Ordering::Relaxed) {
@@ -218,12 +255,20 @@ impl TurbineServer {
                     }
                 }
                 row += 1;
-                more = show(row);
+                more = show(row, started);
             }
         };
         let thread = std::thread::Builder::new().name("rig-turbine".into()).spawn(play);
         let thread = thread.map_err(|e| format!("cannot start a thread for the turbine: {e}"))?;
-        Ok(Self { server, row, stop, thread: Some(thread) })
+        Ok(Self { server, row, stop, playing, thread: Some(thread) })
+    }
+
+    /// Lets the rows pass. SYNC POINT: Relaxed, the flag is all there is to say.
+    pub fn play(&self) {
+        self.playing.store(true, Ordering::Relaxed);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 
     /// Where it listens.

@@ -10,7 +10,7 @@ use heapless::Vec;
 
 use crate::bounds::{CVS_MAX, MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
 use crate::condition::Conditioned;
-use crate::feature::scans_of;
+use crate::feature::{FeatureLine, Quality, scans_of};
 use crate::guard::{MvFacts, MvGuard};
 use crate::optimum::{CvProblem, HeldBy, MvProblem, Optimum, Problem, SolveStatus};
 use crate::ports::{Optimizer, Probe};
@@ -50,6 +50,8 @@ pub struct Advisor {
     settings: Optimiser,
     map: Model,
     engine: Box<dyn Optimizer>,
+    /// Filter and delay of each map input; those of MVs stay unused.
+    lines: std::vec::Vec<FeatureLine>,
     matches: std::vec::Vec<Match>,
     cvs: std::vec::Vec<flyball_config::Cv>,
     /// Largest moves (up, down) of each MV in one optimiser period.
@@ -78,6 +80,7 @@ impl Advisor {
         let problem = Problem { mvs: Vec::new(), cvs: Vec::new(), inputs: Vec::new(), output_bias: Vec::new(), prices };
         Some(Self {
             every_scans: scans_of(settings.every, config.timing.cycle).max(1) as u64,
+            lines: map.inputs.iter().map(|i| FeatureLine::new(i, config.timing.cycle)).collect(),
             matches: map.outputs.iter().map(|o| Match::new(o, config.timing.cycle)).collect(),
             cvs: config.cvs.clone(),
             moves: config.mvs.iter().map(|mv| moves_per_run(mv, settings.every)).collect(),
@@ -123,6 +126,7 @@ impl Advisor {
     ) -> bool {
         let slot = cycle.number / self.every_scans;
         let due = self.last_slot != Some(slot);
+        self.feed(cycle, tags, predictions);
         if !self.pose(tags, predictions, mvs, guards) {
             if due {
                 self.last_slot = Some(slot);
@@ -166,6 +170,19 @@ impl Advisor {
         }
     }
 
+    /// Feeds the filters of the map's inputs; they run every scan, whether a solve is due or not.
+    fn feed(&mut self, cycle: &ScanCycle, tags: &[Conditioned], predictions: &[Prediction]) {
+        let scans = cycle.missed.saturating_add(1);
+        for (input, line) in self.map.inputs.iter().zip(&mut self.lines) {
+            let (value, good) = match input.source {
+                InputSource::Tag(tag) => (tags[tag.index()].get(), tags[tag.index()].status.is_good()),
+                InputSource::Prediction(id) => (predictions[id.index()].get(), predictions[id.index()].status.is_good()),
+                InputSource::Mv(_) => continue,
+            };
+            line.push(value, !good, scans);
+        }
+    }
+
     /// Writes the present state into the question; false when an input of the map is Bad.
     fn pose(
         &mut self,
@@ -189,11 +206,11 @@ impl Advisor {
             // Lists are as long as the configuration's, which `bounds` limits.
             let _ = p.mvs.push(MvProblem { now, low, high, move_up, move_down, free });
         }
-        for input in &self.map.inputs {
-            let value = match input.source {
-                InputSource::Tag(tag) => tags[tag.index()].get(),
-                InputSource::Prediction(id) => predictions[id.index()].get(),
-                InputSource::Mv(mv) => p.mvs.get(mv.index()).map(|m| m.now),
+        for (input, line) in self.map.inputs.iter().zip(&self.lines) {
+            let value = match (input.source, line.read()) {
+                (InputSource::Mv(mv), _) => p.mvs.get(mv.index()).map(|m| m.now),
+                (_, (_, Quality::Bad | Quality::Waiting)) => None,
+                (_, (value, _)) => Some(value),
             };
             let Some(value) = value else { return false };
             let _ = p.inputs.push(value);

@@ -10,20 +10,20 @@ mod judge;
 mod obey;
 mod report;
 
-use flyball_config::{Config, HighestMode, ModelId, PredictionId, ReturnAfterShed, StartMode};
+use flyball_config::{Config, HighestMode, ModelId, ReturnAfterShed, StartMode};
 
 use crate::advisor::Advisor;
 use crate::condition::{Conditioner, Reason};
 use crate::deadline::DeadlineWatch;
 use crate::feature::scans_of;
-use crate::guard::{MvFacts, MvGuard, OperatorLimits, Request, Verdict};
+use crate::guard::{GuardReport, MvFacts, MvGuard, OperatorLimits, Request, Verdict};
 use crate::handshake::{Link, StatusBit};
 use crate::image::{InputImage, LinkState, OutputImage};
 use crate::mode::{Blocker, Facts, Mode, ModeRules, ModeState, next};
 use crate::optimum::{HeldBy, SolveStatus};
 use crate::ports::{Optimizer, Phase, Predictor, Probe};
 use crate::record::{Event, MvRecord, ScanRecord};
-use crate::sensor::{PredictionReason, SensorBank};
+use crate::sensor::{Prediction, PredictionReason, SensorBank};
 use crate::time::ScanCycle;
 use report::Before;
 
@@ -46,6 +46,10 @@ pub struct Controller {
     guards: Vec<MvGuard>,
     in_service: Vec<bool>,
     mv_facts: Vec<(MvFacts, bool)>,
+    /// Predictions live from run to run; the record's box changes from scan to scan.
+    predictions: Vec<Prediction>,
+    /// Guard reports of the scan before.
+    reports: Vec<GuardReport>,
     deadlines: DeadlineWatch,
     rules: ModeRules,
     mode: ModeState,
@@ -99,6 +103,8 @@ impl Controller {
             guards: config.mvs.iter().map(MvGuard::new).collect(),
             in_service: vec![true; config.mvs.len()],
             mv_facts: vec![(facts, true); config.mvs.len()],
+            predictions: vec![Prediction::WAITING; config.predictions.len()],
+            reports: vec![GuardReport::default(); config.mvs.len()],
             deadlines: DeadlineWatch::new(writers.clone(), config.timing.deadline),
             rules: ModeRules {
                 never,
@@ -137,7 +143,8 @@ impl Controller {
         let orders = self.obey(cycle, inputs, record);
         self.conditioner.run(cycle.now, &inputs.samples, &mut record.tags);
         probe.mark(Phase::Condition);
-        self.sensors.run(cycle, &record.tags, &mut record.predictions);
+        self.sensors.run(cycle, &record.tags, &mut self.predictions);
+        record.predictions.copy_from_slice(&self.predictions);
         probe.mark(Phase::Predict);
         let facts = self.judge(cycle, inputs, record, orders);
         self.optimise(cycle, record, probe);
@@ -207,7 +214,7 @@ impl Controller {
 
     fn guard(&mut self, cycle: &ScanCycle, outputs: &mut OutputImage, record: &mut ScanRecord) {
         let permitted = self.mode.actual == Mode::ClosedLoop && !self.read_only;
-        let trusted = self.trusted(record);
+        let trusted = self.trusted(cycle, record);
         let in_time = cycle.now < cycle.scheduled.after(self.config.timing.deadline);
         for (i, guard) in self.guards.iter_mut().enumerate() {
             let (facts, in_service) = &self.mv_facts[i];
@@ -227,8 +234,10 @@ impl Controller {
                 outputs.set_signal(mv.sequence, u32::from(report.sequence));
             }
             if let Some(valid) = mv.valid {
-                outputs.set_signal(valid, u32::from(permitted && *in_service && trusted));
+                // Holding the present setpoint is valid too: without trust the MV is frozen, not given up.
+                outputs.set_signal(valid, u32::from(permitted && *in_service));
             }
+            self.reports[i] = report;
             record.mvs[i] = MvRecord {
                 readback: facts.readback,
                 in_control: facts.in_control,
@@ -237,16 +246,6 @@ impl Controller {
                 held_by: held_by(report.verdict, answer.map(|a| a.held_by)),
             };
         }
-    }
-
-    /// The inputs behind the present recommendation may be acted upon.
-    fn trusted(&self, record: &ScanRecord) -> bool {
-        let critical_fine =
-            self.critical_bad_scans.iter().zip(&self.config.cvs).all(|(bad, cv)| !cv.critical || *bad == 0);
-        let inside = (0u32..)
-            .zip(&self.outside_scans)
-            .all(|(i, outside)| *outside == 0 || !self.config.critical_prediction(PredictionId(i)));
-        critical_fine && inside && record.plc.alive && self.advisor.as_ref().is_some_and(Advisor::ready)
     }
 
     fn emit(&mut self, cycle: &ScanCycle, outputs: &mut OutputImage, record: &mut ScanRecord) {

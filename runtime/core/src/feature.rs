@@ -49,6 +49,7 @@ enum FilterState {
     None,
     Mean { window: Vec<Point>, next: usize, filled: usize },
     FirstOrder { keep: f64, state: Option<f64> },
+    LeadLag { keep: f64, gain: f64, state: Option<f64> },
 }
 
 /// Scans that a duration spans, rounded to the nearest, at most `HISTORY_SCANS_MAX`.
@@ -56,6 +57,11 @@ enum FilterState {
 pub fn scans_of(duration: Duration, cycle: Duration) -> usize {
     let n = (duration.as_secs_f64() / cycle.as_secs_f64()).round();
     (n as usize).min(HISTORY_SCANS_MAX)
+}
+
+/// Share of the old state that a first-order lag keeps in one scan.
+fn keep(cycle: Duration, tau: Duration) -> f64 {
+    (-cycle.as_secs_f64() / tau.as_secs_f64()).exp()
 }
 
 impl FeatureLine {
@@ -67,9 +73,13 @@ impl FeatureLine {
             Filter::None => FilterState::None,
             Filter::Mean(d) => FilterState::Mean { window: vec![empty; scans_of(d, cycle).max(1)], next: 0, filled: 0 },
             // Discrete first order: y += (1 - exp(-dt/tau)) (x - y).
-            Filter::FirstOrder(tau) => {
-                FilterState::FirstOrder { keep: (-cycle.as_secs_f64() / tau.as_secs_f64()).exp(), state: None }
-            }
+            Filter::FirstOrder(tau) => FilterState::FirstOrder { keep: keep(cycle, tau), state: None },
+            // (1 + lead s) / (1 + lag s) = lagged + lead * d(lagged)/dt, with d(lagged)/dt = (x - lagged) / lag.
+            Filter::LeadLag { lead, lag } => FilterState::LeadLag {
+                keep: keep(cycle, lag),
+                gain: lead.as_secs_f64() / lag.as_secs_f64(),
+                state: None,
+            },
         };
         let ring = vec![empty; scans_of(input.delay, cycle) + 1];
         Self { filter, ring, next: 0, filled: 0, bad: true }
@@ -115,7 +125,7 @@ impl FeatureLine {
         match &mut self.filter {
             FilterState::None => {}
             FilterState::Mean { next, filled, .. } => (*next, *filled) = (0, 0),
-            FilterState::FirstOrder { state, .. } => *state = None,
+            FilterState::FirstOrder { state, .. } | FilterState::LeadLag { state, .. } => *state = None,
         }
     }
 }
@@ -124,7 +134,7 @@ impl FilterState {
     fn len(&self) -> usize {
         match self {
             Self::Mean { window, .. } => window.len(),
-            Self::None | Self::FirstOrder { .. } => 1,
+            Self::None | Self::FirstOrder { .. } | Self::LeadLag { .. } => 1,
         }
     }
 
@@ -151,6 +161,11 @@ impl FilterState {
                 };
                 *state = Some(y);
                 Some(Point { value: y, doubtful: point.doubtful })
+            }
+            Self::LeadLag { keep, gain, state } => {
+                let lagged = state.map_or(point.value, |y| point.value + *keep * (y - point.value));
+                *state = Some(lagged);
+                Some(Point { value: lagged + *gain * (point.value - lagged), doubtful: point.doubtful })
             }
         }
     }
@@ -216,6 +231,20 @@ mod tests {
             l.push(Some(1.0), false, 1);
         }
         assert!((l.read().0 - (1.0 - (-1.0f64).exp())).abs() < 1e-12);
+    }
+
+    #[test]
+    fn lead_lag_looks_ahead_along_a_ramp_and_forgets_it_at_rest() {
+        let mut l = line(Filter::LeadLag { lead: Duration::from_secs(120), lag: Duration::from_secs(30) }, 0);
+        for i in 0..600 {
+            l.push(Some(f64::from(i) * 0.01), false, 1);
+        }
+        // On a ramp of 0.01/s the answer runs (lead - lag) seconds ahead.
+        assert!((l.read().0 - (599.0 + 90.0) * 0.01).abs() < 0.02, "{}", l.read().0);
+        for _ in 0..600 {
+            l.push(Some(6.0), false, 1);
+        }
+        assert!((l.read().0 - 6.0).abs() < 1e-6);
     }
 
     #[test]

@@ -136,7 +136,18 @@ struct Written {
     at: Timestamp,
     /// A move, not a repetition of the present setpoint: only a move that arrives proves anything.
     moved: bool,
-    verified: bool,
+    proof: Proof,
+}
+
+/// What the read-back has said about a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// Nothing yet; its time is not over.
+    Pending,
+    /// The read-back arrived there: from now on a deviation has another author.
+    Verified,
+    /// It did not arrive in time. It may still be on its way, so a deviation says nothing.
+    Failed,
 }
 
 /// The guard of one MV.
@@ -259,7 +270,7 @@ impl MvGuard {
         };
         let (goal, why) = self.limit(facts, ask, now_at, tight);
         if (goal - now_at).abs() >= self.deadband && goal != now_at {
-            if !last.verified && nanos(ask.now.since(last.at)) < self.verify_by {
+            if last.proof == Proof::Pending && nanos(ask.now.since(last.at)) < self.verify_by {
                 return (None, Verdict::Held(HeldBy::Verifying));
             }
             let verdict = if why == HeldBy::Nothing { Verdict::Accepted } else { Verdict::Limited(why) };
@@ -353,7 +364,7 @@ impl MvGuard {
             self.travel[(bucket % TRAVEL_BUCKETS as u64) as usize] += delta.abs();
         }
         self.sequence = self.sequence.wrapping_add(1);
-        self.written = Some(Written { value, at: now, moved: delta != 0.0, verified: false });
+        self.written = Some(Written { value, at: now, moved: delta != 0.0, proof: Proof::Pending });
         Some(Setpoint(finite))
     }
 
@@ -364,18 +375,18 @@ impl MvGuard {
         // A clamp by the PLC or by a limit that the operator has just moved is not a failure: the limit was learned.
         let clamped = facts.limited_high || facts.limited_low || !tight.contains(written.value);
         if there {
-            written.verified = true;
+            written.proof = Proof::Verified;
             self.foreign_scans = 0;
             if written.moved {
                 self.verify_failures = 0;
             }
         } else if clamped {
             self.foreign_scans = 0;
-        } else if written.verified {
+        } else if written.proof == Proof::Verified {
             self.foreign_scans = self.foreign_scans.saturating_add(1);
-        } else if nanos(now.since(written.at)) >= self.verify_by {
+        } else if written.proof == Proof::Pending && nanos(now.since(written.at)) >= self.verify_by {
             // Judged once; the next write is judged anew. An old value is never sent again.
-            *written = Written { value: now_at, at: now, moved: false, verified: true };
+            written.proof = Proof::Failed;
             self.verify_failures += 1;
             self.out = self.verify_failures >= VERIFY_FAILURES_MAX;
         }

@@ -159,6 +159,19 @@ fn a_write_that_is_ignored_three_times_takes_the_mv_out_until_restored() {
 }
 
 #[test]
+fn a_slow_ramp_of_the_plc_is_a_failed_verification_but_no_foreign_writer() {
+    let mut g = MvGuard::new(&mv());
+    let mut at = 140.0;
+    let mut target = at;
+    for t in 0..60 {
+        at = if target < at { f64::max(target, at - 0.5) } else { f64::min(target, at + 0.5) };
+        let (s, r) = g.judge(&MvFacts { readback: Some(at), ..PLANT }, &ask(t, 100.0));
+        target = s.map_or(target, |s| s.value().get());
+        assert!(!r.foreign && !r.out, "second {t}");
+    }
+}
+
+#[test]
 fn a_foreign_writer_is_named_within_two_scans() {
     let mut f = Follower::new(&mv());
     f.run(0, 5, 200.0);

@@ -19,6 +19,9 @@ use crate::value::Value;
 /// More inputs than this outside their training range: the prediction is Bad (DeltaV neural block).
 const OUTSIDE_MAX: u32 = 5;
 
+/// Share of the training range by which noise may carry an input past its end: it is limited, but not called outside.
+const DOMAIN_MARGIN: f64 = 0.01;
+
 /// Why a prediction is not simply Good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum PredictionReason {
@@ -250,7 +253,7 @@ impl Sensor {
             }
             let (low, high) = self.engine.input_range(i);
             features[i] = value.clamp(low, high);
-            if features[i] != value {
+            if (features[i] - value).abs() > DOMAIN_MARGIN * (high - low) {
                 outside += 1;
                 if outside == 1 {
                     status = Status::UncertainSensorNotAccurate;

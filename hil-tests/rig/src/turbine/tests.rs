@@ -22,18 +22,21 @@ fn the_file_of_2013() {
 #[test]
 fn live_and_late_registers() {
     let t = data();
-    let words = t.registers(30, 10, 1234);
+    let words = t.registers(30, 10, 1234.0);
     assert_eq!(float(&words, 0), t.rows[30][0] as f32);
     assert_eq!(float(&words, 14), t.rows[30][8] as f32, "CDP comes before TEY");
     assert!(float(&words, 18).is_nan(), "row 6 was never shown");
     assert_eq!(words[22..24], [0, 0]);
-    let words = t.registers(34, 10, 0x0001_0002);
+    assert_eq!(words[32..36], [0; 4]);
+    let words = t.registers(34, 10, 65_538.25);
     assert_eq!(float(&words, 18), t.rows[10][9] as f32);
     assert_eq!(float(&words, 20), t.rows[10][10] as f32);
     assert_eq!(float(&words, 24), t.rows[10][7] as f32);
     assert_eq!(words[22..24], [1, 2]);
     assert_eq!(float(&words, 26), t.rows[34][9] as f32);
     assert_eq!(words[31], 34);
+    let exactly = flyball_modbus::codec::decode(&words[32..36], DataType::Float64, WordOrder::Abcd);
+    assert_eq!(exactly.expect("a double"), 65_538.25);
 }
 
 #[test]
@@ -41,8 +44,9 @@ fn the_map_is_contiguous_and_documented() {
     for (i, (start, _, _)) in REGISTERS.iter().enumerate() {
         assert_eq!(usize::from(*start), 2 * i);
     }
-    assert_eq!(REGISTERS.len() * 2, WORDS);
+    assert_eq!(REGISTERS.len() * 2 + 2, WORDS, "the last one is a float64");
     assert!(register_map().contains("| 40019-40020 | float32 | CO analyser, late, mg/m3 |"));
+    assert!(register_map().contains("| 40033-40036 | float64 | when the late"));
 }
 
 #[test]
@@ -82,4 +86,26 @@ fn rows_pass_on_a_real_socket() {
     };
     let decoded = flyball_modbus::codec::decode(&words[18..20], address.data, address.order).expect("a float");
     assert_eq!(decoded, f64::from(t.rows[115][9] as f32));
+}
+
+#[test]
+fn held_rows_wait_for_play_and_a_row_is_stamped_at_its_end() {
+    let options = TurbineOptions {
+        address: SocketAddr::from(([127, 0, 0, 1], 0)),
+        first: 0,
+        rows: LATE_ROWS + 1,
+        period: Duration::from_millis(5),
+    };
+    assert_eq!(Turbine::year_2013(), data());
+    let server = TurbineServer::hold(Turbine::year_2013(), options).expect("starts");
+    std::thread::sleep(Duration::from_millis(60));
+    assert_eq!(server.row(), 0, "held");
+    let before = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    server.play();
+    while server.row() < LATE_ROWS {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    let words = crate::wire_test::read_holding(server.address(), UNIT, 32, 4);
+    let sampled = flyball_modbus::codec::decode(&words, DataType::Float64, WordOrder::Abcd).expect("a double");
+    assert!(sampled >= before + 0.005, "row 0 ended one period after play: {sampled} {before}");
 }

@@ -1,11 +1,14 @@
 //! Judge: what stands in the way of CLOSED LOOP, and what is a cause to leave it. Facts for the mode machine, no decisions.
 
+use std::time::Duration;
+
 use flyball_config::{ConnectionId, CvId, Mv, MvId, PredictionId, TagId};
 
 use super::Controller;
 use super::obey::Orders;
-use crate::advisor::value_of;
+use crate::advisor::{Advisor, value_of};
 use crate::condition::Conditioned;
+use crate::feature::scans_of;
 use crate::guard::{MvFacts, OperatorLimits};
 use crate::image::{InputImage, LinkState};
 use crate::mode::{Blocker, Facts, Mode, ShedCause};
@@ -13,8 +16,10 @@ use crate::record::ScanRecord;
 use crate::status::Status;
 use crate::time::ScanCycle;
 
-/// Scans for which a critical CV's model may be outside its training range before the loop is left.
-const OUTSIDE_SCANS_MAX: u32 = 120;
+/// A critical CV's model may be outside its training range for this long before the loop is left.
+const OUTSIDE_LEAVE: Duration = Duration::from_secs(600);
+/// After this long outside, the MVs are frozen.
+const OUTSIDE_FREEZE: Duration = Duration::from_secs(120);
 /// Scans for which a critical CV may be without value beyond its tag's own hold.
 const CRITICAL_SCANS_MAX: u32 = 3;
 /// Failed solves in a row before the loop is left.
@@ -32,7 +37,7 @@ impl Controller {
         let plc = self.link.as_mut().map(|l| l.read(cycle.now, &record.tags)).unwrap_or_default();
         record.plc = plc;
         for (i, mv) in self.config.mvs.iter().enumerate() {
-            self.mv_facts[i] = (mv_facts(mv, &record.tags), self.in_service[i] && !record.mvs[i].guard.out);
+            self.mv_facts[i] = (mv_facts(mv, &record.tags), self.in_service[i] && !self.reports[i].out);
             if let Some(ack) = mv.ack.and_then(|t| record.tags[t.index()].measured()) {
                 self.guards[i].adopt_sequence(ack.clamp(0.0, 65_535.0) as u16);
             }
@@ -72,7 +77,7 @@ impl Controller {
             if p.value.is_none() && p.status == Status::BadWaitingForInitialData {
                 found(Blocker::ModelStarting(id), None);
             } else if *outside > 0 && self.config.critical_prediction(id) {
-                let too_long = *outside > OUTSIDE_SCANS_MAX;
+                let too_long = *outside as usize > scans_of(OUTSIDE_LEAVE, cycle.period);
                 found(Blocker::ModelOutside(id), too_long.then_some(ShedCause::ModelOutside(id)));
             }
         }
@@ -82,11 +87,11 @@ impl Controller {
             if facts.readback.is_none() {
                 found(Blocker::Readback(id), mv.critical.then_some(ShedCause::CriticalMv(id)));
             }
-            if record.mvs[i].guard.foreign {
+            if self.reports[i].foreign {
                 found(Blocker::None, Some(ShedCause::ForeignWriter(id)));
             }
             if mv.critical && !(*in_service && facts.in_control) && self.mode.actual == Mode::ClosedLoop {
-                found(Blocker::None, self.critical_mv_lost(id, record));
+                found(Blocker::None, self.critical_mv_lost(id));
             }
         }
         if let Some(a) = &self.advisor {
@@ -114,10 +119,20 @@ impl Controller {
         }
     }
 
+    /// The inputs behind the present recommendation may be acted upon.
+    pub(super) fn trusted(&self, cycle: &ScanCycle, record: &ScanRecord) -> bool {
+        let freeze = scans_of(OUTSIDE_FREEZE, cycle.period);
+        let critical_fine = self.critical_bad_scans.iter().zip(&self.config.cvs).all(|(bad, cv)| !cv.critical || *bad == 0);
+        let inside = (0u32..)
+            .zip(&self.outside_scans)
+            .all(|(i, outside)| *outside as usize <= freeze || !self.config.critical_prediction(PredictionId(i)));
+        critical_fine && inside && record.plc.alive && self.advisor.as_ref().is_some_and(Advisor::ready)
+    }
+
     /// A critical MV counts as lost once it has been in control since entry and no longer is.
-    fn critical_mv_lost(&self, id: MvId, record: &ScanRecord) -> Option<ShedCause> {
-        let written = record.mvs[id.index()].guard.written.is_some();
-        (written || record.mvs[id.index()].guard.out).then_some(ShedCause::CriticalMv(id))
+    fn critical_mv_lost(&self, id: MvId) -> Option<ShedCause> {
+        let report = &self.reports[id.index()];
+        (report.written.is_some() || report.out).then_some(ShedCause::CriticalMv(id))
     }
 }
 
