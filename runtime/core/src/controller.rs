@@ -255,7 +255,7 @@ impl Controller {
             record.heartbeat = link.own();
         }
         record.deadlines = self.deadlines.counters;
-        record.outputs.clone_from(outputs);
+        record.outputs.copy_from(outputs);
     }
 
     fn status_bits(&self, record: &ScanRecord) -> u32 {

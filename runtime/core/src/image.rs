@@ -130,6 +130,12 @@ impl OutputImage {
         self.not_after = not_after;
     }
 
+    /// Copies another image of the same size without allocating.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.cells.copy_from_slice(&other.cells);
+        self.not_after = other.not_after;
+    }
+
     /// The door for setpoints: takes nothing but what the guard has made.
     pub fn set_setpoint(&mut self, cell: OutputId, setpoint: Setpoint) {
         self.cells[cell.index()] = Some(setpoint.value());
