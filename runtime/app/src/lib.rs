@@ -8,6 +8,7 @@ pub mod bench;
 pub mod check;
 pub mod cli;
 pub mod clock;
+pub mod demo;
 pub mod engines;
 pub mod keeper;
 pub mod logging;

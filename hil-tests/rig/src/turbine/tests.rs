@@ -72,7 +72,7 @@ fn rows_pass_on_a_real_socket() {
     while server.row() < 139 {
         std::thread::sleep(Duration::from_millis(2));
     }
-    let words = crate::wire_test::read_holding(server.address(), UNIT, 0, WORDS as u16);
+    let words = crate::wire_test::read_holding(server.address(), UNIT, 0, WORDS as u8);
     let words: [u16; WORDS] = words.try_into().expect("the whole map");
     assert_eq!(float(&words, 0), t.rows[139][0] as f32, "the last row stays");
     assert_eq!(float(&words, 18), t.rows[115][9] as f32);

@@ -54,7 +54,10 @@ impl PrivateFolder {
 impl Drop for PrivateFolder {
     fn drop(&mut self) {
         if let Err(e) = fs::remove_dir_all(&self.0) {
-            tracing::warn!("{} could not be removed ({e}): it holds passwords of this run, remove it", self.0.display());
+            tracing::warn!(
+                "{} could not be removed ({e}): it holds passwords of this run, remove it",
+                self.0.display()
+            );
         }
     }
 }

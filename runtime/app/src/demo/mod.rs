@@ -1,0 +1,4 @@
+//! Why: `flyball demo`: the whole program on this machine, over real sockets, against simulated and recorded plants.
+
+pub mod folder;
+pub mod turbine;
