@@ -20,6 +20,7 @@ use flyball_core::status::Status;
 use flyball_core::time::{ScanCycle, Timestamp};
 
 use crate::application::StartError;
+use crate::cli::BenchKind;
 use crate::clock::SystemClock;
 use crate::realtime;
 
@@ -54,6 +55,26 @@ impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let us = |ns: u64| ns as f64 * 1e-3;
         write!(f, "{:>9.1} {:>9.1} {:>9.1}", us(self.p50), us(self.p999), us(self.max))
+    }
+}
+
+/// `flyball bench [scan|wakeup]`; without the allocation count, which needs `cargo bench -p flyball-hil-tests`.
+#[must_use]
+pub fn run(which: Option<BenchKind>) -> u8 {
+    header();
+    let mut done = Ok(());
+    if which != Some(BenchKind::Wakeup) {
+        done = scan(None);
+    }
+    if done.is_ok() && which != Some(BenchKind::Scan) {
+        done = wakeup();
+    }
+    match done {
+        Ok(()) => 0,
+        Err(e) => {
+            eprintln!("flyball bench: {e}");
+            2
+        }
     }
 }
 

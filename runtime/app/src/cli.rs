@@ -37,6 +37,8 @@ pub enum Command {
     Check(Check),
     /// Show what it does, on this machine, over real sockets
     Demo(Demo),
+    /// Serve the simulated plant R-101 alone, as a PLC to try a configuration against
+    Rig(Rig),
     /// Measure the scan and the wake-up lateness on this machine
     Bench(Bench),
     /// The second process; started by `run`
@@ -58,6 +60,29 @@ pub struct Run {
     /// Show the live view in this terminal
     #[arg(long)]
     pub view: bool,
+    /// Process seconds per real second, for accelerated rigs; 1 beside a plant
+    #[arg(long, hide = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub time_scale: u32,
+}
+
+/// `flyball rig`.
+#[derive(Debug, Args)]
+pub struct Rig {
+    /// Process seconds per real second
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub time_scale: u32,
+    /// OPC UA port; the chromatograph's Modbus port moves with it (48401 gives 15020), the PLC's Modbus port is 100 above
+    #[arg(long, default_value_t = 48_401, value_parser = clap::value_parser!(u16).range(48_401..=65_000))]
+    pub ports: u16,
+    /// Password of the OPC UA user apc_r101
+    #[arg(long, default_value = "rig-only")]
+    pub password: String,
+    /// Folder for the PLC's certificates
+    #[arg(long, default_value = "pki-plc")]
+    pub pki: PathBuf,
+    /// Process seconds until the simulated operator switches APC on
+    #[arg(long, default_value_t = 60)]
+    pub enable_after: u32,
 }
 
 /// `flyball check`.
@@ -82,6 +107,9 @@ pub struct Demo {
     /// One status line every few seconds instead of the live view (also chosen when stdout is no terminal)
     #[arg(long)]
     pub plain: bool,
+    /// Keep running after the closing table until it is told to end, so that clients can look around
+    #[arg(long)]
+    pub hold: bool,
 }
 
 /// The demonstrations.

@@ -14,6 +14,7 @@ pub mod keeper;
 pub mod logging;
 pub mod publication;
 pub mod realtime;
+pub mod run;
 pub mod service;
 pub mod signals;
 pub mod timing;

@@ -17,9 +17,23 @@ fn main() -> ExitCode {
                 2
             }
         },
-        Command::Run(_) | Command::Demo(_) | Command::Bench(_) => {
-            eprintln!("This build has no scan yet: only `flyball check` works.");
+        Command::Run(arguments) => flyball::run::run(&arguments),
+        Command::Demo(arguments) => with_stop(|stop| match arguments.which {
+            DemoKind::R101 => flyball::demo::r101::run(&arguments, &stop),
+            DemoKind::Turbine => flyball::demo::turbine::run(&arguments, stop),
+        }),
+        Command::Rig(arguments) => with_stop(|stop| flyball::demo::rig::run(&arguments, &stop)),
+        Command::Bench(arguments) => flyball::bench::run(arguments.which),
+    })
+}
+
+/// Runs a command that ends when a signal asks for it.
+fn with_stop(command: impl FnOnce(Stop) -> u8) -> u8 {
+    match Stop::on_signals() {
+        Ok(stop) => command(stop),
+        Err(e) => {
+            eprintln!("flyball: signals cannot be received ({e})");
             2
         }
-    })
+    }
 }

@@ -224,8 +224,10 @@ fn configuration(folder: &PrivateFolder, password: &str, turbine: SocketAddr) ->
         folder.write(name, bytes)?;
     }
     let password = folder.write("password", password.as_bytes())?;
-    let file = folder.path().join("config/examples/turbine.toml");
-    let loaded = flyball_config::load_text(&file, &CONFIGURATION.join("\n"));
+    let text = CONFIGURATION.join("\n");
+    // The models are found by their paths relative to this file, as in the project.
+    let file = folder.write("config/examples/turbine.toml", text.as_bytes())?;
+    let loaded = flyball_config::load_text(&file, &text);
     let mut config = loaded.config.ok_or_else(|| loaded.diagnostics.lines())?;
     let scale = config.timing.cycle.as_nanos() / (ROW / SCANS_PER_ROW).as_nanos();
     let scale = u32::try_from(scale).unwrap_or(u32::MAX).max(1);

@@ -4,11 +4,13 @@
 //! logs and pipes; `screen` owns the terminal and gives it back whatever happens.
 
 mod draw;
+mod faceplate;
 mod plain;
 mod screen;
 mod state;
 
 pub use draw::draw;
+pub use faceplate::Faceplate;
 pub use plain::line;
 pub use screen::{Screen, give_back};
 pub use state::{CvRow, LinkRow, MvRow, ObjectiveRow, TimingRow, Trend, ViewState};
