@@ -10,13 +10,6 @@ fn main() -> ExitCode {
     ExitCode::from(match Cli::parse().command {
         Command::Check(arguments) => flyball::check::run(&arguments),
         Command::Service => flyball::service::process::main(),
-        Command::Demo(demo) if demo.which == DemoKind::Turbine => match Stop::on_signals() {
-            Ok(stop) => flyball::demo::turbine::run(&demo, stop),
-            Err(e) => {
-                eprintln!("flyball: the operating system refuses signal handlers ({e})");
-                2
-            }
-        },
         Command::Run(arguments) => flyball::run::run(&arguments),
         Command::Demo(arguments) => with_stop(|stop| match arguments.which {
             DemoKind::R101 => flyball::demo::r101::run(&arguments, &stop),
