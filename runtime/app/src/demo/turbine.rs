@@ -19,6 +19,7 @@ use super::folder::{PrivateFolder, random_text};
 use crate::application::{Application, Options};
 use crate::cli::Demo;
 use crate::clock::SystemClock;
+use crate::keeper::Observer;
 use crate::logging::{self, LogForm, LogRing};
 use crate::signals::Stop;
 use crate::view::Screen;
@@ -83,39 +84,34 @@ fn play(options: &Demo, stop: &Stop) -> Result<bool, String> {
     let password = random_text()?;
     let (config, scale) = configuration(&folder, &password, turbine.address())?;
     let board = Board::new(&config, data, 0, rows, "ROW", ["TEY_LATE", "CO", "NOX"])?;
-    let shared = Arc::new(Mutex::new(Shown { picture: Picture::new(&config, scale), board }));
-    let observed = Arc::clone(&shared);
-    let observer = move |record: &_, timing: &_| {
-        let mut shown = lock(&observed);
-        shown.board.take(record);
-        let rows = shown.board.rows();
-        shown.picture.take(record, timing, rows);
-    };
+    let shared = Arc::new(Mutex::new(Shown { picture: Picture::new(&config, scale, ROW), board }));
     let application = Application::start(
         &config,
-        Options { read_only: true, time_scale: scale, observer: Some(Box::new(observer)), trust_servers: false },
+        Options {
+            // There is no cell to write; but a read-only scan would judge no deadlines.
+            read_only: false,
+            time_scale: scale,
+            observer: Some(observer(Arc::clone(&shared))),
+            trust_servers: false,
+        },
     )
     .map_err(|e| e.0)?;
 
-    let clock = SystemClock::start(1);
-    let started = begin(&application, &shared, &clock, stop)?;
-    if let Some(endpoint) = started {
+    let run = Run { application, turbine, shared, clock: SystemClock::start(1), stop, rows };
+    if let Some(endpoint) = run.begin()? {
         let user = config.server.iter().flat_map(|s| &s.users).map(|u| u.name.as_str()).next().unwrap_or("-");
-        let client = format!("OPC UA server: {endpoint}, user {user}, password {password}, any client certificate");
-        let pace = format!(
-            "{rows} rows of 2013 at {} ms each: one second here is {} hours of the plant",
-            ROW.as_millis(),
-            Duration::from_secs(1).as_millis() / ROW.as_millis()
-        );
+        let client = [format!("OPC UA server: {endpoint}, user {user}"), format!("password {password}")];
         if !screen.is_live() {
-            println!("{client}\n{pace}");
+            println!("{}, any client certificate", client.join(", "));
+            let hours = Duration::from_secs(1).as_millis() / ROW.as_millis();
+            println!("{rows} rows at {} ms each: a second here is {hours} hours of the plant", ROW.as_millis());
         }
-        turbine.play();
-        watch(&application, &turbine, &shared, &clock, stop, &mut screen, &ring, &client, rows)?;
+        run.turbine.play();
+        run.watch(&mut screen, &ring, &client)?;
     }
-    application.stop();
+    run.application.stop();
     drop(screen);
-    let shown = lock(&shared);
+    let shown = lock(&run.shared);
     println!("{}", shown.board.table());
     Ok(shown.board.met())
 }
@@ -131,72 +127,80 @@ fn lock(shared: &Mutex<Shown>) -> MutexGuard<'_, Shown> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Called with each record, in the keeper's thread.
+fn observer(shared: Arc<Mutex<Shown>>) -> Observer {
+    Box::new(move |record, timing| {
+        let mut shown = lock(&shared);
+        shown.board.take(record);
+        let rows = shown.board.rows();
+        shown.picture.take(record, timing, rows);
+    })
+}
+
 /// Rows that fit into the wanted real time.
 fn rows_in(seconds: Option<u32>, all: usize) -> usize {
     let fit = seconds.map_or(all, |s| (Duration::from_secs(s.into()).as_millis() / ROW.as_millis()) as usize);
     fit.clamp(ROWS_MIN.min(all), all)
 }
 
-/// Waits until the first row was read and clients can connect; the endpoint, or None when the end was asked for before.
-fn begin(
-    application: &Application,
-    shared: &Mutex<Shown>,
-    clock: &SystemClock,
-    stop: &Stop,
-) -> Result<Option<String>, String> {
-    for _ in 0..LOOKS_TO_START {
-        if stop.asked() {
-            return Ok(None);
-        }
-        let endpoint = application.service().and_then(|s| s.address);
-        if endpoint.is_some() && lock(shared).board.rows().newest.is_some() {
-            return Ok(endpoint);
-        }
-        clock.wait_until(clock.now().after(LOOK));
-    }
-    let end = application.service().and_then(|s| s.last_end);
-    Err(format!(
-        "after {} s the first row was not read or the OPC UA server was not up (its last end: {}); \
-         run it again with FLYBALL_LOG=debug",
-        (LOOK * LOOKS_TO_START).as_secs(),
-        end.unwrap_or_else(|| "none".into())
-    ))
+/// Everything that runs.
+struct Run<'a> {
+    application: Application,
+    turbine: TurbineServer,
+    shared: Arc<Mutex<Shown>>,
+    clock: SystemClock,
+    stop: &'a Stop,
+    rows: usize,
 }
 
-/// Shows what happens until the last row was read or the end is asked for.
-#[expect(clippy::too_many_arguments, reason = "everything that runs is looked at here, and only here")]
-fn watch(
-    application: &Application,
-    turbine: &TurbineServer,
-    shared: &Mutex<Shown>,
-    clock: &SystemClock,
-    stop: &Stop,
-    screen: &mut Screen,
-    ring: &LogRing,
-    client: &str,
-    rows: usize,
-) -> Result<(), String> {
-    let mut after_last = 0;
-    while application.running() && !stop.asked() && !screen.end_asked().map_err(|e| gone(&e))? {
-        let finished = {
-            let mut shown = lock(shared);
-            let scores = score_words(&shown.board);
-            let mut messages = ring.newest(4);
-            messages.push(client.into());
-            let done = turbine.row() as f64 / rows as f64;
-            shown.picture.surround(done, scores, messages, application.service().is_some_and(|s| s.address.is_some()));
-            screen.show(shown.picture.state(), clock.now()).map_err(|e| gone(&e))?;
-            shown.board.finished()
-        };
-        if turbine.row() + 1 >= rows {
-            after_last += 1;
+impl Run<'_> {
+    /// Waits until the first row was read and clients can connect; the endpoint, or None when the end was asked for before.
+    fn begin(&self) -> Result<Option<String>, String> {
+        for _ in 0..LOOKS_TO_START {
+            if self.stop.asked() {
+                return Ok(None);
+            }
+            let endpoint = self.application.service().and_then(|s| s.address);
+            if endpoint.is_some() && lock(&self.shared).board.rows().newest.is_some() {
+                return Ok(endpoint);
+            }
+            self.clock.wait_until(self.clock.now().after(LOOK));
         }
-        if finished || after_last > LOOKS_AT_END {
-            break;
-        }
-        clock.wait_until(clock.now().after(LOOK));
+        let end = self.application.service().and_then(|s| s.last_end);
+        Err(format!(
+            "after {} s the first row was not read or the OPC UA server was not up (its last end: {}); \
+             run it again with FLYBALL_LOG=debug",
+            (LOOK * LOOKS_TO_START).as_secs(),
+            end.unwrap_or_else(|| "none".into())
+        ))
     }
-    Ok(())
+
+    /// Shows what happens until the last row was read or the end is asked for. `client` tells how to connect.
+    fn watch(&self, screen: &mut Screen, ring: &LogRing, client: &[String]) -> Result<(), String> {
+        let mut looks_at_end = 0;
+        while self.application.running() && !self.stop.asked() && !screen.end_asked().map_err(|e| gone(&e))? {
+            let served = self.application.service().is_some_and(|s| s.address.is_some());
+            let messages = ring.newest(2).into_iter().chain(client.iter().cloned()).collect();
+            let state = {
+                let mut shown = lock(&self.shared);
+                let (done, scores) = (self.turbine.row() as f64 / self.rows as f64, score_words(&shown.board));
+                if shown.board.finished() {
+                    looks_at_end = LOOKS_AT_END;
+                }
+                shown.picture.surround(done, scores, messages, served);
+                shown.picture.state().clone()
+            };
+            screen.show(&state, self.clock.now()).map_err(|e| gone(&e))?;
+            if self.turbine.row() + 1 >= self.rows {
+                looks_at_end += 1;
+            }
+            if looks_at_end > LOOKS_AT_END {
+                break;
+            }
+            self.clock.wait_until(self.clock.now().after(LOOK));
+        }
+        Ok(())
+    }
 }
 
 fn gone(e: &std::io::Error) -> String {

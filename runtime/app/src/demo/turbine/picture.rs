@@ -27,13 +27,14 @@ pub struct Picture {
 }
 
 impl Picture {
-    /// An empty picture. `scale` is how many seconds of the configuration pass in a real one.
+    /// An empty picture. `scale` is how many seconds of the configuration pass in a real one, `row` the real time of a row.
     #[must_use]
-    pub fn new(config: &Config, scale: u32) -> Self {
+    pub fn new(config: &Config, scale: u32, row: Duration) -> Self {
         let state = ViewState {
             title: format!("{}: {}", config.app.name, config.app.description),
-            reason: "soft sensor only, nothing is ever written; now = last analyser value, 24 rows old".into(),
+            reason: "it writes nothing. now: the analysers, 24 rows late".into(),
             trends: TARGETS.iter().rev().map(|(name, unit)| Trend::new(format!("{name} predicted"), *unit)).collect(),
+            time_scale: u32::try_from(ROW_OF_PLANT.as_nanos() / row.as_nanos().max(1)).unwrap_or(u32::MAX),
             deadline: config.timing.deadline / scale.max(1),
             ..ViewState::default()
         };
