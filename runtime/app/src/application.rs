@@ -57,7 +57,8 @@ impl std::error::Error for StartError {}
 
 /// A running application.
 pub struct Application {
-    stop: Arc<AtomicBool>,
+    stop_scan: Arc<AtomicBool>,
+    stop_links: Arc<AtomicBool>,
     scan: Option<JoinHandle<()>>,
     links: Vec<JoinHandle<()>>,
     keeper: Option<JoinHandle<()>>,
@@ -75,10 +76,10 @@ impl Application {
         let clock = Arc::new(SystemClock::start(options.time_scale));
         let loaded = engines::load(config, &*clock)?;
         let server = config.server.as_ref().map(resolve_server).transpose()?;
-        let stop = Arc::new(AtomicBool::new(false));
+        let (stop_scan, stop_links) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let commands = Arc::new(ArrayQueue::new(COMMANDS_PER_SCAN * 4));
 
-        let (seats, doors) = links(config, &clock, &stop, &options);
+        let (seats, doors) = links(config, &clock, &stop_links, &options);
         let mut link_threads = Vec::new();
         for (seat, bell) in seats {
             link_threads.push(spawn_link(config, seat, bell, &options)?);
@@ -104,7 +105,7 @@ impl Application {
         let controller = Controller::new(config, loaded.engines, options.read_only);
         let field = Field::new(doors, Arc::clone(&commands));
         let (granted_in, granted) = bounded(1);
-        let scan = spawn_scan(config, controller, field, clock.clone(), records, granted_in, &stop)?;
+        let scan = spawn_scan(config, controller, field, clock.clone(), records, granted_in, &stop_scan)?;
         let granted: Granted = granted.recv().map_err(|_| StartError("the scan thread ended at once".into()))?;
         report_grant(&granted);
 
@@ -120,7 +121,16 @@ impl Application {
             utc: clock.utc(),
         };
         let keeper = spawn("keeper", move || keeper.run(taker, &wake))?;
-        Ok(Self { stop, scan: Some(scan), links: link_threads, keeper: Some(keeper), supervisor, commands, granted })
+        Ok(Self {
+            stop_scan,
+            stop_links,
+            scan: Some(scan),
+            links: link_threads,
+            keeper: Some(keeper),
+            supervisor,
+            commands,
+            granted,
+        })
     }
 
     /// Scheduling that the scan thread got.
@@ -153,14 +163,22 @@ impl Application {
     }
 
     fn end(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let threads = self.scan.take().into_iter().chain(self.links.drain(..)).chain(self.keeper.take());
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a thread had panicked");
-            }
-        }
+        // The links must not go first: the scan would see them down and shed instead of simply ending.
+        self.stop_scan.store(true, Ordering::Relaxed);
+        join(self.scan.take());
+        self.stop_links.store(true, Ordering::Relaxed);
+        join(self.links.drain(..));
+        join(self.keeper.take());
         self.supervisor = None;
+    }
+}
+
+fn join(threads: impl IntoIterator<Item = JoinHandle<()>>) {
+    for thread in threads {
+        let name = thread.thread().name().unwrap_or("?").to_owned();
+        if thread.join().is_err() {
+            tracing::error!("thread {name} had panicked");
+        }
     }
 }
 

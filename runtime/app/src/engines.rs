@@ -57,8 +57,8 @@ pub fn load_with(config: &Config, clock: &dyn Clock, budget: SolveBudget) -> Res
             ModelRole::Map => config.timing.stage_budget.optimise.max(Duration::from_millis(1)),
         };
         let file = load_model(model, &sources_of(config, model), limit, clock).map_err(refused)?;
-        for warning in &file.warnings {
-            tracing::warn!("model {}: {warning}", model.name);
+        if !file.warnings.is_empty() {
+            tracing::info!("model {}: {} warnings, listed by `flyball check`", model.name, file.warnings.len());
         }
         let predictor = match model.role {
             ModelRole::SoftSensor => Some(Box::new(file.predictor().map_err(refused)?) as Box<dyn Predictor>),

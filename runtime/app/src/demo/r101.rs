@@ -184,8 +184,8 @@ fn configuration(folder: &PrivateFolder, plc: &str, hmi: &str, rig: &RigPlc) -> 
     }
     let plc = folder.write("plc-password", plc.as_bytes())?;
     let hmi = folder.write("hmi-password", hmi.as_bytes())?;
-    let file = folder.path().join("config/examples/r101.toml");
-    let loaded = flyball_config::load_text(&file, EXAMPLE);
+    let file = folder.write("config/examples/r101.toml", EXAMPLE.as_bytes())?;
+    let loaded = flyball_config::load(&file);
     let mut config = loaded.config.ok_or_else(|| loaded.diagnostics.lines())?;
     // Network and machine do not run faster because the plant does: what is patience stays real, as far as the cycle allows.
     config.timing.deadline = Duration::from_millis(950);
