@@ -114,7 +114,7 @@ pub fn words(time: Duration) -> String {
     let nanoseconds = time.as_nanos();
     for (name, size) in TIMES.iter().rev() {
         let size = *size as u128;
-        if nanoseconds >= size && nanoseconds % size == 0 {
+        if nanoseconds >= size && nanoseconds.is_multiple_of(size) {
             return format!("{} {name}", nanoseconds / size);
         }
     }

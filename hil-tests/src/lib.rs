@@ -50,11 +50,14 @@ pub fn engines(config: &Config) -> LoadedEngines {
         .unwrap_or_else(|e| panic!("models of {}: {e}", config.app.name))
 }
 
+/// May spoil what was read from the rig, for faults.
+pub type Spoil = Box<dyn FnMut(&ScanCycle, &mut InputImage) + Send>;
+
 /// The virtual rig with a hook between PLC and runtime, for faults.
 pub struct Hooked {
     rig: VirtualRig,
     /// Called after each freeze; may spoil what was read.
-    pub spoil: Box<dyn FnMut(&ScanCycle, &mut InputImage) + Send>,
+    pub spoil: Spoil,
 }
 
 impl FieldInput for Hooked {
@@ -99,7 +102,7 @@ impl VirtualRun {
         plan: Plan,
         seed: u64,
         engines: Engines,
-        spoil: Box<dyn FnMut(&ScanCycle, &mut InputImage) + Send>,
+        spoil: Spoil,
     ) -> Self {
         let scenario = Arc::new(Mutex::new(Scenario::new(plan)));
         let plc = SimPlc::new(PlcOptions { seed, ..PlcOptions::default() });

@@ -65,11 +65,11 @@ fn ten_thousand_cycles_with_faults() {
     // Faults: single inputs Bad, NaN-like, implausible, late; a link down for a while.
     let spoil = Box::new(|cycle: &flyball_core::time::ScanCycle, image: &mut flyball_core::image::InputImage| {
         let n = cycle.number as usize;
-        if n % 97 == 0 {
+        if n.is_multiple_of(97) {
             let tag = n / 97 % image.samples.len();
             image.samples[tag] = flyball_core::image::Sample::bad(Status::BadTimeout, cycle.now);
         }
-        if n % 131 == 0 {
+        if n.is_multiple_of(131) {
             image.samples[1] = flyball_core::image::Sample::new(1e38, Status::Good, cycle.now, cycle.now);
         }
         if n % 2_500 > 2_480 {

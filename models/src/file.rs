@@ -167,7 +167,7 @@ fn check_tensor(tensor: &pb::TensorProto, name: &str) -> Result<(), ModelError> 
     };
     let stored = if tensor.raw_data.is_empty() {
         typed.iter().sum::<usize>() as u64
-    } else if bytes_per > 0 && tensor.raw_data.len() % bytes_per == 0 {
+    } else if bytes_per > 0 && tensor.raw_data.len().is_multiple_of(bytes_per) {
         (tensor.raw_data.len() / bytes_per) as u64
     } else {
         return Err(misfit(tensor, name));

@@ -281,14 +281,14 @@ mod tests {
             let outputs: Vec<Output> = (0..50)
                 .map(|_| {
                     let data = types[(random.next_u64() % 3) as usize];
-                    next += (random.next_u64() % 3 == 0) as u16;
+                    next += random.next_u64().is_multiple_of(3) as u16;
                     let address = ModbusAddress { order: WordOrder::Cdab, ..holding(next, data) };
                     next += data.registers();
                     setpoint(address)
                 })
                 .collect();
             let batch: Vec<_> =
-                (0..50).map(|i| if random.next_u64() % 4 == 0 { None } else { Value::new(f64::from(i)) }).collect();
+                (0..50).map(|i| if random.next_u64().is_multiple_of(4) { None } else { Value::new(f64::from(i)) }).collect();
             let requests = plan(&outputs, max_write).requests(WritePhase::Value, &batch, &mut [None; 50]);
             let mut written = vec![0; 50];
             for request in &requests {

@@ -73,7 +73,7 @@ impl Keeper {
                 }
                 default(PATIENCE) => false,
             };
-            while let Some(record) = records.next() {
+            while let Some(record) = records.pop() {
                 self.keep(&mut state, record);
             }
             if ended {

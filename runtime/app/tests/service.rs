@@ -121,7 +121,7 @@ fn a_stopped_child_blocks_no_publisher_and_is_replaced() {
     signal(&first, Signal::SIGSTOP);
     // Much more than a pipe holds (64 KiB): a publisher that wrote into the pipe would hang here for good.
     let supervisor = Arc::new(supervisor);
-    let (done, is_done) = mpsc::channel();
+    let (done, is_done) = mpsc::sync_channel(1);
     let publisher = Arc::clone(&supervisor);
     thread::spawn(move || {
         for round in 0..200 {

@@ -30,6 +30,7 @@ fn be_signalled(signals: &str) -> ! {
         }
     }
     thread::sleep(Duration::from_millis(500));
+    #[expect(clippy::disallowed_methods, reason = "the helper's exit code is what the test reads")]
     std::process::exit(7)
 }
 

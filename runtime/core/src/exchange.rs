@@ -83,7 +83,7 @@ impl<T> Taker<T> {
     }
 
     /// The next box in order (for streams in which every box counts), if one has arrived.
-    pub fn next(&mut self) -> Option<&mut T> {
+    pub fn pop(&mut self) -> Option<&mut T> {
         let next = self.shared.full.pop()?;
         if let Some(old) = self.held.replace(next) {
             let _ = self.shared.free.push(old);
@@ -112,11 +112,12 @@ mod tests {
     #[test]
     fn across_threads_values_only_move_forward() {
         let (mut giver, mut taker) = exchange(4, || 0u64, Arc::new(|| {}));
-        let writer = std::thread::spawn(move || {
+        let writer = std::thread::Builder::new().spawn(move || {
             for i in 1..=200_000u64 {
                 giver.give(|b| *b = i);
             }
         });
+        let writer = writer.expect("a thread");
         let mut last = 0;
         while last < 200_000 {
             if let Some(v) = taker.newest() {

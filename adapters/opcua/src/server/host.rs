@@ -133,7 +133,7 @@ impl ServerHost {
     /// # Errors
     /// A sentence: port in use, folder not writable, no security offered.
     pub fn start(settings: ServerSettings, content: Arc<dyn Content>) -> Result<Self, String> {
-        let (started, wait) = mpsc::channel();
+        let (started, wait) = mpsc::sync_channel(1);
         let (stop, stopped) = oneshot::channel();
         let (host, path) = (advertised(&settings.host), settings.path.clone());
         let thread = std::thread::Builder::new()
@@ -222,7 +222,7 @@ fn advertised(host: &str) -> String {
 async fn serve(
     settings: ServerSettings,
     content: Arc<dyn Content>,
-    started: &mpsc::Sender<Result<Started, String>>,
+    started: &mpsc::SyncSender<Result<Started, String>>,
     stopped: oneshot::Receiver<()>,
 ) {
     let fail = |why: String| {

@@ -242,7 +242,7 @@ fn s12_heartbeat_gap_and_operator_re_enable() {
     let r = run(
         160,
         &World {
-            hb: |t| if t < 600 || t > 900 { (t / 10) as u16 } else { 60 },
+            hb: |t| if !(600..=900).contains(&t) { (t / 10) as u16 } else { 60 },
             enable: |t| !(t > 1000 && t < 1010),
             ..World::default()
         },

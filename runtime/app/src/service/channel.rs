@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn messages_survive_the_channel_in_order() {
         let messages = [ToService::Changes(vec![change(1), change(2)]), ToService::Ping(7), ToService::Shutdown];
-        let bytes: Vec<u8> = messages.iter().flat_map(|m| frame(m)).collect();
+        let bytes: Vec<u8> = messages.iter().flat_map(frame).collect();
         let mut from = bytes.as_slice();
         for message in &messages {
             assert_eq!(receive::<ToService>(&mut from, 1000).expect("whole"), *message);
