@@ -6,6 +6,7 @@
 mod common;
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -152,7 +153,7 @@ fn a_wrong_password_is_said() {
 fn missing_rights_are_said_and_it_runs_all_the_same() {
     let plant = Plant::start(PlcOptions::default());
     // Root loses the capabilities, everybody else the limits.
-    let mut command = if nix::unistd::geteuid().is_root() {
+    let mut command = if fs::metadata("/proc/self").expect("proc").uid() == 0 {
         let mut c = Command::new("setpriv");
         c.args(["--bounding-set", "-sys_nice,-ipc_lock", "--inh-caps", "-sys_nice,-ipc_lock"]);
         c
@@ -176,6 +177,6 @@ fn missing_rights_are_said_and_it_runs_all_the_same() {
 fn the_table_of_the_example_is_the_one_that_is_tested() {
     // A helper that replaced nothing would let every case above pass for the wrong reason.
     let text = r101(1, 2, 3);
-    assert!(text.contains("opc.tcp://127.0.0.1:1\"") && text.contains("opc.tcp://127.0.0.1:3/r101-opt"));
+    assert!(text.contains("opc.tcp://127.0.0.1:1\"") && text.contains("opc.tcp://127.0.0.1:3\""));
     assert_ne!(with_line(&text, "port       = ", "port = 9"), text);
 }

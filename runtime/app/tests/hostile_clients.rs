@@ -33,7 +33,7 @@ fn config(folder: &Path, modbus: u16, server: u16) -> std::path::PathBuf {
          cpu = {{ core = 1, priority = 80, lock_memory = true }}\n\
          [connection.plc]\nprotocol = \"modbus-tcp\"\nhost = \"127.0.0.1\"\nport = {modbus}\n\
          numbering = \"4xxxx, first register is 40001\"\nword_order = \"ABCD\"\npoll = \"10 ms\"\ntimeout = \"1 s\"\n\
-         [server]\nendpoint = \"opc.tcp://127.0.0.1:{server}/fast\"\nsecurity = [\"SignAndEncrypt / Basic256Sha256\"]\nanonymous = \"read\"\n"
+         [server]\nendpoint = \"opc.tcp://127.0.0.1:{server}\"\nsecurity = [\"SignAndEncrypt / Basic256Sha256\"]\nanonymous = \"read\"\n"
     );
     for i in 1..=TAGS {
         text += &format!(

@@ -27,7 +27,7 @@ use nix::unistd::Pid;
 /// Process seconds per real second.
 pub const SCALE: u32 = 10;
 /// Only a hang is longer than this.
-pub const HANG: Duration = Duration::from_secs(180);
+pub const HANG: Duration = Duration::from_secs(120);
 /// What the simulated PLC wants to hear, and the users of the program's own server.
 pub const SECRETS: [(&str, &str); 4] = [
     ("R101_PLC_PASSWORD", "plc-secret"),
@@ -174,10 +174,7 @@ pub fn r101(plc: u16, analyser: u16, server: u16) -> String {
         ("reconnect  = ", "reconnect  = { first = \"1 s\", longest = \"5 s\" }"),
         ("port       = ", &format!("port       = {analyser}")),
         ("timeout    = \"150 ms\"", "timeout    = \"2 s\""),
-        (
-            "endpoint  = \"opc.tcp://",
-            &format!("trust_any_client = true\nendpoint  = \"opc.tcp://127.0.0.1:{server}/r101-opt\""),
-        ),
+        ("endpoint  = \"opc.tcp://", &format!("trust_any_client = true\nendpoint  = \"opc.tcp://127.0.0.1:{server}\"")),
     ] {
         text = with_line(&text, old, new);
     }
@@ -238,7 +235,13 @@ impl Program {
     pub fn wait(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let start = Instant::now();
         while !holds() {
-            assert!(start.elapsed() < HANG, "never: {what}\n{}", self.log());
+            let late = start.elapsed() > HANG;
+            assert!(
+                !late && lives(self.id()),
+                "{}: {what}\n{}",
+                if late { "never" } else { "ended before" },
+                self.log()
+            );
             thread::sleep(Duration::from_millis(5));
         }
     }
