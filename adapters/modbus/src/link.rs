@@ -330,7 +330,13 @@ impl Link {
     /// Everything is Bad, and the scan is told.
     fn go_down(&mut self, loss: LinkLoss) {
         if self.state != LinkState::Down {
-            tracing::warn!(link = self.seat.plan.connection.name, "down: {loss}");
+            let place = match &self.settings.transport {
+                ModbusTransport::Tcp { host, port } | ModbusTransport::RtuOverTcp { host, port } => {
+                    format!("{host}:{port}")
+                }
+                ModbusTransport::Rtu { device, .. } => device.display().to_string(),
+            };
+            tracing::warn!(link = self.seat.plan.connection.name, "Modbus link to {place} down: {loss}");
         }
         self.state = LinkState::Down;
         self.phase.restart();
@@ -343,7 +349,8 @@ impl Link {
 
     fn go_up(&mut self) {
         if self.state != LinkState::Up {
-            tracing::info!(link = self.seat.plan.connection.name, "up, {} requests per poll", self.reads.blocks.len());
+            let requests = self.reads.blocks.len();
+            tracing::info!(link = self.seat.plan.connection.name, "Modbus link up, {requests} requests per poll");
         }
         self.state = LinkState::Up;
     }
