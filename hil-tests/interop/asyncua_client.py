@@ -289,7 +289,7 @@ async def check_set_mode(checks, args, root, found):
     except ua.UaStatusCodeError as error:
         checks.check(f"SetMode({args.mode}) is carried out", False, type(error).__name__)
     else:
-        checks.check(f"SetMode({args.mode}) answers in words", isinstance(sentence, str) and " " in sentence, sentence)
+        checks.check(f"SetMode({args.mode}) answers in words", isinstance(sentence, str) and sentence[:1].isupper() and sentence.endswith("."), sentence)
     why = await refusal(root.call_method(node, ua.Variant(99, ua.VariantType.Int32), comment))
     checks.check("refuses SetMode(99)", why is not None, why)
     why = await refusal(root.call_method(node, ua.Variant("ADVISORY", ua.VariantType.String), comment))
