@@ -108,8 +108,8 @@ fn an_unreachable_plc_is_named_and_tried_again() {
     plant.rig.stop_servers();
     let mut program = plant.run(&[]);
     let (opcua, modbus) = (plant.rig.opcua_port().to_string(), plant.rig.analyser().port().to_string());
-    println!("{}", program.said(&["plc1", "no answer from", &opcua]));
-    println!("{}", program.said(&["gc", &modbus]));
+    println!("{}", program.said(&["plc1", "no answer from", &opcua, "check address", "it is tried again"]));
+    println!("{}", program.said(&["gc", &modbus, "check address"]));
     plant.pass(std::time::Duration::from_secs(30));
     assert!(!program.log().contains("CLOSED LOOP"), "{}", program.log());
     plant.rig.start_servers().expect("same ports");

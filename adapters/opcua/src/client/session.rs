@@ -75,6 +75,8 @@ pub(super) struct Opener {
     pub clock: Arc<dyn Clock>,
 }
 
+/// What helps when nobody answers; the link itself goes on trying.
+const NEXT_STEP: &str = "check address, port, cable and firewall; it is tried again";
 /// A server that answers 1 002 references would tear the session down at the default of 1 000.
 const ARRAY_MAX: usize = 100_000;
 /// Sessions that the network took from us live this long on the server.
@@ -93,8 +95,11 @@ impl Opener {
         let offered = timeout(self.patience * 3, client.get_server_endpoints_from_url(dialer.clone()));
         let offered = match offered.await {
             Ok(Ok(offered)) => offered,
-            Ok(Err(e)) => return Err(Failure::Down(format!("no answer from {url}: {e}"))),
-            Err(_) => return Err(Failure::Down(format!("no answer from {url} within {:?}", self.patience * 3))),
+            Ok(Err(e)) => return Err(Failure::Down(format!("no answer from {url}: {e}; {NEXT_STEP}"))),
+            Err(_) => {
+                let limit = self.patience * 3;
+                return Err(Failure::Down(format!("no answer from {url} within {limit:?}; {NEXT_STEP}")));
+            }
         };
         let fits =
             |e: &&EndpointDescription| e.security_mode == mode && e.security_policy_uri.as_ref() == policy.to_uri();
