@@ -5,7 +5,7 @@ use crate::tree::{Complaint, File, Tree, is_word};
 /// A file longer than this has two subjects.
 const LINES_MAX: usize = 500;
 /// Files that are longer today, with their lines: they may shrink, never grow. New files never enter here.
-const LONG_FILES: &[(&str, usize)] = &[("config/src/model.rs", 989)];
+const LONG_FILES: &[(&str, usize)] = &[];
 /// Where `unsafe` may stand, and why nothing else does it.
 const UNSAFE_FILES: &[(&str, &str)] = &[];
 /// A SAFETY comment stands at most this many lines above its block.

@@ -68,7 +68,11 @@ const BANS: &[Ban] = &[
         words: &["async fn", "async move", "async {", "async ||", ".await", "tokio"],
         part: Part::Production,
         covers: &[],
-        owners: &[("adapters/", "sockets"), ("hil-tests/", "simulated peers on sockets and their tests")],
+        owners: &[
+            ("adapters/", "sockets"),
+            ("hil-tests/", "simulated peers on sockets and their tests"),
+            ("runtime/app/src/application.rs", "hands each link thread the bell of its runtime"),
+        ],
         instead: "async stays in adapters, the rig and the link and service files of the program; hand values over through core's exchange",
     },
     Ban {
