@@ -97,13 +97,7 @@ impl VirtualRun {
     /// # Panics
     /// When an address of the configuration does not exist on the rig.
     #[must_use]
-    pub fn with(
-        config: &Config,
-        plan: Plan,
-        seed: u64,
-        engines: Engines,
-        spoil: Spoil,
-    ) -> Self {
+    pub fn with(config: &Config, plan: Plan, seed: u64, engines: Engines, spoil: Spoil) -> Self {
         let scenario = Arc::new(Mutex::new(Scenario::new(plan)));
         let plc = SimPlc::new(PlcOptions { seed, ..PlcOptions::default() });
         let rig =

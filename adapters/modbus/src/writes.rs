@@ -287,8 +287,9 @@ mod tests {
                     setpoint(address)
                 })
                 .collect();
-            let batch: Vec<_> =
-                (0..50).map(|i| if random.next_u64().is_multiple_of(4) { None } else { Value::new(f64::from(i)) }).collect();
+            let batch: Vec<_> = (0..50)
+                .map(|i| if random.next_u64().is_multiple_of(4) { None } else { Value::new(f64::from(i)) })
+                .collect();
             let requests = plan(&outputs, max_write).requests(WritePhase::Value, &batch, &mut [None; 50]);
             let mut written = vec![0; 50];
             for request in &requests {

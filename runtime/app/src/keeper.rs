@@ -56,12 +56,8 @@ impl Keeper {
     /// Runs until the scan's side of the wake channel is gone, then says the last state.
     pub(crate) fn run(mut self, mut records: Taker<ScanRecord>, wake: &Wake) {
         let calls: Receiver<Call> = self.supervisor.as_ref().map_or_else(never, |s| s.calls());
-        let mut state = State {
-            words: Words::new(&self.config),
-            timing: Timing::new(),
-            last_number: None,
-            level: None,
-        };
+        let mut state =
+            State { words: Words::new(&self.config), timing: Timing::new(), last_number: None, level: None };
         loop {
             let ended = select! {
                 recv(wake) -> woken => woken.is_err(),
@@ -110,11 +106,8 @@ impl Keeper {
             }
         }
         if let Some(supervisor) = &self.supervisor {
-            let around = Surroundings {
-                timing: &state.timing,
-                scheduling: &self.scheduling,
-                read_only: self.read_only,
-            };
+            let around =
+                Surroundings { timing: &state.timing, scheduling: &self.scheduling, read_only: self.read_only };
             supervisor.publish(&self.publisher.changes(record, &around));
             let level = service_level(record);
             if state.level != Some(level) {

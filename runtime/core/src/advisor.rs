@@ -176,7 +176,9 @@ impl Advisor {
         for (input, line) in self.map.inputs.iter().zip(&mut self.lines) {
             let (value, good) = match input.source {
                 InputSource::Tag(tag) => (tags[tag.index()].get(), tags[tag.index()].status.is_good()),
-                InputSource::Prediction(id) => (predictions[id.index()].get(), predictions[id.index()].status.is_good()),
+                InputSource::Prediction(id) => {
+                    (predictions[id.index()].get(), predictions[id.index()].status.is_good())
+                }
                 InputSource::Mv(_) => continue,
             };
             line.push(value, !good, scans);

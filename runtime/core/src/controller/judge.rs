@@ -122,7 +122,8 @@ impl Controller {
     /// The inputs behind the present recommendation may be acted upon.
     pub(super) fn trusted(&self, cycle: &ScanCycle, record: &ScanRecord) -> bool {
         let freeze = scans_of(OUTSIDE_FREEZE, cycle.period);
-        let critical_fine = self.critical_bad_scans.iter().zip(&self.config.cvs).all(|(bad, cv)| !cv.critical || *bad == 0);
+        let critical_fine =
+            self.critical_bad_scans.iter().zip(&self.config.cvs).all(|(bad, cv)| !cv.critical || *bad == 0);
         let inside = (0u32..)
             .zip(&self.outside_scans)
             .all(|(i, outside)| *outside as usize <= freeze || !self.config.critical_prediction(PredictionId(i)));
