@@ -192,7 +192,7 @@ fn strangers_do_not_reach_the_scan() {
     let service = *program.services().last().expect("served");
     assert_eq!(program.end().code(), Some(0), "{}", program.log());
     assert!(!lives(service));
-    println!("{}", program.log().lines().last().unwrap_or_default());
+    println!("{}", program.log().lines().rfind(|l| l.contains("ended:")).unwrap_or_default());
 }
 
 /// The other side has closed.
