@@ -27,10 +27,10 @@ use crate::realtime;
 /// Scans timed per size, after as many for warming up.
 const SCANS: usize = 2_000;
 /// Period of the wake-up bench.
-const WAKE_PERIOD: Duration = Duration::from_millis(5);
+const WAKE_PERIOD: Duration = Duration::from_millis(10);
 /// Cycles per turn, and turns of each side.
 const WAKE_CYCLES: usize = 500;
-const WAKE_TURNS: usize = 8;
+const WAKE_TURNS: usize = 6;
 
 /// Counts the allocations of a piece of work, where a counting allocator is linked in.
 pub type Counter<'a> = &'a dyn Fn(&mut dyn FnMut()) -> u64;

@@ -85,8 +85,12 @@ impl<'a> MakeWriter<'a> for LogRing {
 /// When the variable cannot be parsed; the sentence shows two filters that can.
 pub fn filter(variable: Option<&str>) -> Result<Targets, String> {
     let Some(text) = variable else {
-        // The OPC UA stack logs each refused client at error level; its own words are still wanted once something is wrong.
-        return Ok(Targets::new().with_default(LevelFilter::WARN).with_target("flyball", LevelFilter::INFO));
+        // The OPC UA stack warns of ordinary things (each refused client, each new session); our links say what matters in their own
+        // words. `FLYBALL_LOG=info` brings it back.
+        return Ok(Targets::new()
+            .with_default(LevelFilter::WARN)
+            .with_target("flyball", LevelFilter::INFO)
+            .with_target("opcua", LevelFilter::OFF));
     };
     text.parse::<Targets>().map_err(|e| {
         format!("{LOG_VARIABLE}={text} is not a log filter ({e}). Use a level (`info`) or `flyball=debug,opcua=warn`.")
