@@ -6,11 +6,10 @@ use std::time::Duration;
 
 use crate::hand::Hand;
 use crate::plc::{PlcOptions, SimPlc};
-use crate::r101::oracle::{self, DUTY_HIGH};
+
 use crate::r101::process::Noise;
 use crate::scenario::{Chapter, Disturbance, Plan, Scenario};
 use crate::score::Score;
-use crate::signals::Signal;
 
 /// Plays a plan; the hand goes to `climb` and after the disturbance to `cut`.
 fn play(plan: Plan, noise: Noise, climb: [f64; 2], cut: [f64; 2]) -> Score {
