@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use crossbeam::channel::{Receiver, bounded};
+use crossbeam::channel::bounded;
 use crossbeam::queue::ArrayQueue;
 use flyball_config::{Config, Protocol, Secret, UserIdentity};
 use flyball_core::bounds::COMMANDS_PER_SCAN;
@@ -25,7 +25,7 @@ use crate::engines::{self, LoadedEngines};
 use crate::keeper::{Keeper, Observer};
 use crate::publication::{Facts, Publisher};
 use crate::realtime::{self, Granted};
-use crate::service::channel::{Hello, ServerSettings, ServerUser};
+use crate::service::channel::{Hello, ServerSettings};
 use crate::service::supervisor::{self, ServiceStatus, Supervisor};
 
 /// Records between the scan and their keeper: enough for the keeper to be away for this many scans.
@@ -75,7 +75,7 @@ impl Application {
     pub fn start(config: &Config, options: Options) -> Result<Self, StartError> {
         let clock = Arc::new(SystemClock::start(options.time_scale));
         let loaded = engines::load(config, &*clock)?;
-        let server = config.server.as_ref().map(resolve_server).transpose()?;
+        let server = config.server.as_ref().map(ServerSettings::resolved).transpose().map_err(StartError)?;
         let (stop_scan, stop_links) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let commands = Arc::new(ArrayQueue::new(COMMANDS_PER_SCAN * 4));
 
@@ -287,29 +287,10 @@ fn resolve(secret: &Secret, of: &str) -> Result<String, StartError> {
     secret.resolve().map_err(|e| StartError(format!("{of}: {e}")))
 }
 
-fn resolve_server(server: &flyball_config::Server) -> Result<ServerSettings, StartError> {
-    let mut users = Vec::new();
-    for user in &server.users {
-        let password = resolve(&user.password, &format!("server user {}", user.name))?;
-        users.push(ServerUser { name: user.name.clone(), password, role: user.role });
-    }
-    Ok(ServerSettings {
-        endpoint: server.endpoint.clone(),
-        security: server.security.clone(),
-        anonymous_read: server.anonymous_read,
-        users,
-        pki: server.pki.clone(),
-        trust_any_client: server.trust_any_client,
-    })
-}
-
 fn instance_uri(config: &Config) -> String {
-    let host = nix_host_name();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let host = host.map_or_else(|_| "localhost".into(), |name| name.trim().to_owned());
     format!("urn:{host}:flyball:{}", config.app.name)
-}
-
-fn nix_host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "localhost".into(), |s| s.trim().to_owned())
 }
 
 fn facts(config: &Config, loaded: &LoadedEngines) -> Facts {
@@ -320,6 +301,3 @@ fn facts(config: &Config, loaded: &LoadedEngines) -> Facts {
         instance_uri: instance_uri(config),
     }
 }
-
-/// What wakes the keeper.
-pub type Wake = Receiver<()>;

@@ -19,7 +19,6 @@ use flyball_core::record::{Event, ScanRecord};
 use flyball_core::status::Status;
 use flyball_core::time::{Timestamp, UtcOffset, nanos};
 
-use crate::application::Wake;
 use crate::publication::{METHODS, Method, Publisher, Surroundings};
 use crate::service::supervisor::Supervisor;
 use crate::timing::{Measure, Timing};
@@ -54,7 +53,7 @@ struct State {
 
 impl Keeper {
     /// Runs until the scan's side of the wake channel is gone, then says the last state.
-    pub(crate) fn run(mut self, mut records: Taker<ScanRecord>, wake: &Wake) {
+    pub(crate) fn run(mut self, mut records: Taker<ScanRecord>, wake: &Receiver<()>) {
         let calls: Receiver<Call> = self.supervisor.as_ref().map_or_else(never, |s| s.calls());
         let mut state =
             State { words: Words::new(&self.config), timing: Timing::new(), last_number: None, level: None };

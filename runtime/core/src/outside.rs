@@ -45,7 +45,7 @@ pub enum NodeKind {
     },
     /// Double without unit.
     Number,
-    /// Int32 with these names (MultiStateDiscreteType with EnumStrings).
+    /// UInt32 with these names (MultiStateDiscreteType with EnumStrings); as a method argument Int32.
     Enumeration(Vec<String>),
     /// Boolean.
     Flag,

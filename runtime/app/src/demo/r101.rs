@@ -14,10 +14,11 @@ use flyball_rig::scenario::{Plan, Scenario};
 use flyball_rig::servers::{RigOptions, RigPlc};
 
 use super::folder::{PrivateFolder, random_text};
+use super::{exit_code, gone, open};
 use crate::application::{Application, Options};
 use crate::cli::Demo;
 use crate::clock::SystemClock;
-use crate::logging::{self, LogForm, LogRing};
+use crate::logging::LogRing;
 use crate::run::lock;
 use crate::signals::Stop;
 use crate::view::{Faceplate, Screen};
@@ -39,24 +40,11 @@ const MODELS: [(&str, &[u8]); 2] = [
 /// Runs the demonstration. 0: everything required was reached; 1: it was not; 2: it could not run.
 #[must_use]
 pub fn run(options: &Demo, stop: &Stop) -> u8 {
-    match play(options, stop) {
-        Ok(true) => 0,
-        Ok(false) => 1,
-        Err(sentence) => {
-            eprintln!("flyball demo r101: {sentence}");
-            2
-        }
-    }
+    exit_code("r101", play(options, stop))
 }
 
 fn play(options: &Demo, stop: &Stop) -> Result<bool, String> {
-    let mut screen = Screen::open(options.plain).map_err(|e| format!("the terminal refuses ({e}); use --plain"))?;
-    let ring = if screen.is_live() {
-        logging::to_ring()?
-    } else {
-        logging::to_stderr(LogForm::Text)?;
-        LogRing::default()
-    };
+    let (mut screen, ring) = open(options.plain)?;
     let folder = PrivateFolder::new()?;
     let (plc_password, hmi_password) = (random_text()?, random_text()?);
     let mut plc = PlcOptions::default();
@@ -126,13 +114,12 @@ impl Scene {
         options: &Demo,
         password: &str,
     ) -> Result<(), String> {
-        let gone = |e: std::io::Error| format!("the terminal is gone ({e}); use --plain");
         let end = options.seconds.map(|s| self.clock.now().after(Duration::from_secs(s.into())));
         while !stop.asked() && !lock(&self.scenario).over() && end.is_none_or(|end| self.clock.now() < end) {
             if !self.application.running() {
                 return Err("the scan ended by itself".into());
             }
-            if screen.end_asked().map_err(gone)? {
+            if screen.end_asked().map_err(|e| gone(&e))? {
                 stop.ask();
             }
             let address = self.application.service().and_then(|s| s.address);
@@ -155,7 +142,7 @@ impl Scene {
                 truth.profit, truth.reactor.c_b, truth.duty, truth.feed.t0
             ));
             picture.messages.extend(client);
-            screen.show(picture, self.clock.now()).map_err(gone)?;
+            screen.show(picture, self.clock.now()).map_err(|e| gone(&e))?;
             drop(shown);
             self.clock.wait_until(self.clock.now().after(LOOK));
         }

@@ -16,11 +16,12 @@ use flyball_core::ports::Clock;
 use flyball_rig::turbine::{LATE_ROWS, Turbine, TurbineOptions, TurbineServer};
 
 use super::folder::{PrivateFolder, random_text};
+use super::{exit_code, gone, open};
 use crate::application::{Application, Options};
 use crate::cli::Demo;
 use crate::clock::SystemClock;
 use crate::keeper::Observer;
-use crate::logging::{self, LogForm, LogRing};
+use crate::logging::LogRing;
 use crate::signals::Stop;
 use crate::view::Screen;
 
@@ -57,24 +58,11 @@ const LOOKS_AT_END: u32 = 5;
 /// Runs the demonstration. 0: everything required was reached; 1: it was not; 2: it could not run.
 #[must_use]
 pub fn run(options: &Demo, stop: Stop) -> u8 {
-    match play(options, &stop) {
-        Ok(true) => 0,
-        Ok(false) => 1,
-        Err(sentence) => {
-            eprintln!("flyball demo turbine: {sentence}");
-            2
-        }
-    }
+    exit_code("turbine", play(options, &stop))
 }
 
 fn play(options: &Demo, stop: &Stop) -> Result<bool, String> {
-    let mut screen = Screen::open(options.plain).map_err(|e| format!("the terminal refuses ({e}); use --plain"))?;
-    let ring = if screen.is_live() {
-        logging::to_ring()?
-    } else {
-        logging::to_stderr(LogForm::Text)?;
-        LogRing::default()
-    };
+    let (mut screen, ring) = open(options.plain)?;
     let data = Turbine::year_2013();
     let rows = rows_in(options.seconds, data.rows());
     let address = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -201,10 +189,6 @@ impl Run<'_> {
         }
         Ok(())
     }
-}
-
-fn gone(e: &std::io::Error) -> String {
-    format!("the terminal is gone ({e}); use --plain")
 }
 
 /// R2 of the network so far.
