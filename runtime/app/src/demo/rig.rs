@@ -38,7 +38,7 @@ fn serve(arguments: &Rig, stop: &Stop) -> Result<(), String> {
     println!("Modbus      {} unit 1 (the same signals)", rig.modbus());
     println!("AI-101      {} unit 1 (chromatograph)", rig.analyser());
     println!("certificate folder {}", arguments.pki.display());
-    println!("keys: this program reads none; the operator's APC switch is on after {} s", arguments.enable_after);
+    println!("the operator switches APC on after {} s of process time; Ctrl-C ends the rig", arguments.enable_after);
     let mut left = u64::from(arguments.enable_after) * 1_000_000_000;
     let clock = SystemClock::start(arguments.time_scale);
     while !stop.asked() {
