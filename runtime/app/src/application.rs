@@ -22,6 +22,7 @@ use flyball_core::record::ScanRecord;
 
 use crate::clock::SystemClock;
 use crate::engines::{self, LoadedEngines};
+use crate::error::StartError;
 use crate::keeper::{Keeper, Observer};
 use crate::publication::{Facts, Publisher};
 use crate::realtime::{self, Granted};
@@ -42,18 +43,6 @@ pub struct Options {
     /// Accept any server certificate (demonstrations on loopback only).
     pub trust_servers: bool,
 }
-
-/// Why it could not start: one sentence that says what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StartError(pub String);
-
-impl std::fmt::Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for StartError {}
 
 /// A running application.
 pub struct Application {

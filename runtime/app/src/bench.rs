@@ -19,9 +19,9 @@ use flyball_core::record::ScanRecord;
 use flyball_core::status::Status;
 use flyball_core::time::{ScanCycle, Timestamp};
 
-use crate::application::StartError;
 use crate::cli::BenchKind;
 use crate::clock::SystemClock;
+use crate::error::StartError;
 use crate::realtime;
 
 /// Scans timed per size, after as many for warming up.

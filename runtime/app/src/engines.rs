@@ -7,7 +7,7 @@ use flyball_core::controller::Engines;
 use flyball_core::ports::{Clock, Optimizer, Predictor};
 use flyball_models::{LoadedModel, NetOptimizer, load_model, sources_of};
 
-use crate::application::StartError;
+use crate::error::StartError;
 
 /// What the scan needs and what is worth showing.
 pub struct LoadedEngines {

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod clock;
 pub mod demo;
 pub mod engines;
+pub mod error;
 pub mod keeper;
 pub mod logging;
 pub mod publication;

@@ -189,11 +189,10 @@ impl Controller {
     fn optimise(&mut self, cycle: &ScanCycle, record: &mut ScanRecord, probe: &mut dyn Probe) {
         record.solved = false;
         let Some(advisor) = &mut self.advisor else { return };
-        if self.mode.actual == Mode::Off {
-            return;
+        if self.mode.actual != Mode::Off {
+            let (tags, predictions) = (&record.tags, &record.predictions);
+            record.solved = advisor.run(cycle, tags, predictions, &self.mv_facts, &self.guards, probe);
         }
-        let (tags, predictions) = (&record.tags, &record.predictions);
-        record.solved = advisor.run(cycle, tags, predictions, &self.mv_facts, &self.guards, probe);
         record.net_caught = record.solved && advisor.optimum.status == SolveStatus::TimeLimit;
         record.optimum.clone_from(&advisor.optimum);
         record.prices.clear();
