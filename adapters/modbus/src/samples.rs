@@ -4,7 +4,7 @@
 //! Order of judgement, first reason wins: the request's own status; a code that cannot be decoded; `good_when`; an invalid mark;
 //! `sampled_at`; then scaling. Pure; work is proportional to the number of tags.
 
-use flyball_config::{DataType, ModbusTable, Scaling, Tag};
+use flyball_config::{DataType, ModbusTable, Tag};
 use flyball_core::image::Sample;
 use flyball_core::status::Status;
 use flyball_core::time::{Timestamp, UtcOffset};
@@ -28,21 +28,6 @@ impl BlockData {
     #[must_use]
     pub fn waiting() -> Self {
         Self { status: Status::BadWaitingForInitialData, at: Timestamp::ZERO, words: Vec::new() }
-    }
-}
-
-/// `eu` of a raw value.
-#[must_use]
-pub fn scale(raw: f64, scaling: Scaling) -> f64 {
-    match scaling {
-        Scaling::None => raw,
-        Scaling::Linear { factor, offset } => raw * factor + offset,
-        Scaling::SquareRoot { raw: r, eu } => {
-            // NaN.max(0.0) would be 0.0: a broken transmitter must not read as "no flow".
-            let share = (raw - r.low) / r.span();
-            let share = if share < 0.0 { 0.0 } else { share };
-            eu.low + eu.span() * share.sqrt()
-        }
     }
 }
 
@@ -97,7 +82,7 @@ fn judge(tag: &Tag, item: &Item, blocks: &[BlockData], utc: UtcOffset) -> Result
             Some(utc.timestamp((seconds * 1e9) as i64))
         }
     };
-    Ok((scale(value, tag.scaling), sampled))
+    Ok((tag.scaling.to_eu(value), sampled))
 }
 
 /// The sample of one tag.
@@ -117,7 +102,7 @@ pub fn sample(tag: &Tag, item: Option<&Item>, blocks: &[BlockData], utc: UtcOffs
 
 #[cfg(test)]
 mod tests {
-    use flyball_config::{Address, EuRange, GoodWhen, ModbusAddress};
+    use flyball_config::{Address, EuRange, GoodWhen, ModbusAddress, Scaling};
 
     use super::*;
     use crate::plan::read_plan;

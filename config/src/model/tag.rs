@@ -97,6 +97,23 @@ pub enum Scaling {
     },
 }
 
+impl Scaling {
+    /// A raw value in engineering units. NaN stays NaN: a broken transmitter must not read as "no flow".
+    #[must_use]
+    pub fn to_eu(self, raw: f64) -> f64 {
+        match self {
+            Self::None => raw,
+            Self::Linear { factor, offset } => raw * factor + offset,
+            Self::SquareRoot { raw: r, eu } => {
+                // Not `max(0.0)`, which would turn NaN into zero.
+                let share = (raw - r.low) / r.span();
+                let share = if share < 0.0 { 0.0 } else { share };
+                eu.low + eu.span() * share.sqrt()
+            }
+        }
+    }
+}
+
 /// Frozen check: `max - min < band` over `after`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Frozen {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use crate::hand::Hand;
 use crate::plc::{PlcOptions, SimPlc};
-
 use crate::r101::process::Noise;
 use crate::scenario::{Chapter, Disturbance, Plan, Scenario};
 use crate::score::Score;

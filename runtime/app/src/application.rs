@@ -11,7 +11,6 @@ use crossbeam::channel::bounded;
 use crossbeam::queue::ArrayQueue;
 use flyball_config::{Config, Protocol, Secret, UserIdentity};
 use flyball_core::bounds::COMMANDS_PER_SCAN;
-use flyball_core::command::Command;
 use flyball_core::controller::Controller;
 use flyball_core::exchange::exchange;
 use flyball_core::executive::Executive;
@@ -52,8 +51,6 @@ pub struct Application {
     links: Vec<JoinHandle<()>>,
     keeper: Option<JoinHandle<()>>,
     supervisor: Option<Arc<Supervisor>>,
-    commands: Arc<ArrayQueue<Command>>,
-    granted: Granted,
 }
 
 impl Application {
@@ -102,7 +99,7 @@ impl Application {
             config: config.clone(),
             publisher,
             supervisor: supervisor.clone(),
-            commands: Arc::clone(&commands),
+            commands,
             observer: options.observer,
             scale: options.time_scale,
             scheduling: granted.policy.clone(),
@@ -110,34 +107,13 @@ impl Application {
             utc: clock.utc(),
         };
         let keeper = spawn("keeper", move || keeper.run(taker, &wake))?;
-        Ok(Self {
-            stop_scan,
-            stop_links,
-            scan: Some(scan),
-            links: link_threads,
-            keeper: Some(keeper),
-            supervisor,
-            commands,
-            granted,
-        })
-    }
-
-    /// Scheduling that the scan thread got.
-    #[must_use]
-    pub fn granted(&self) -> &Granted {
-        &self.granted
+        Ok(Self { stop_scan, stop_links, scan: Some(scan), links: link_threads, keeper: Some(keeper), supervisor })
     }
 
     /// State of the service process; None when the configuration has no server.
     #[must_use]
     pub fn service(&self) -> Option<ServiceStatus> {
         self.supervisor.as_ref().map(|s| s.status())
-    }
-
-    /// Queues a command as if it had come from outside; false when the queue is full.
-    #[must_use]
-    pub fn command(&self, command: Command) -> bool {
-        self.commands.push(command).is_ok()
     }
 
     /// True while the scan thread lives.

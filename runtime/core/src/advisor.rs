@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use flyball_config::{Config, Direction, InputSource, MatchPlant, Model, ModelOutput, Mv, Optimiser, ValueSource};
+use flyball_config::{Config, InputSource, MatchPlant, Model, ModelOutput, Mv, ValueSource};
 use heapless::Vec;
 
 use crate::bounds::{CVS_MAX, MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
@@ -47,7 +47,6 @@ fn moves_per_run(mv: &Mv, every: Duration) -> (f64, f64) {
 
 /// The optimiser with everything that is fixed about its question.
 pub struct Advisor {
-    settings: Optimiser,
     map: Model,
     engine: Box<dyn Optimizer>,
     /// Filter and delay of each map input; those of MVs stay unused.
@@ -71,7 +70,7 @@ impl Advisor {
     /// Binds the optimiser of a configuration; None when it has none.
     #[must_use]
     pub fn new(config: &Config, engine: Option<Box<dyn Optimizer>>) -> Option<Self> {
-        let settings = config.optimiser.clone()?;
+        let settings = config.optimiser.as_ref()?;
         let map = config.models[settings.map.index()].clone();
         let mut prices = Vec::new();
         for p in &settings.prices {
@@ -84,7 +83,6 @@ impl Advisor {
             matches: map.outputs.iter().map(|o| Match::new(o, config.timing.cycle)).collect(),
             cvs: config.cvs.clone(),
             moves: config.mvs.iter().map(|mv| moves_per_run(mv, settings.every)).collect(),
-            settings,
             map,
             engine: engine?,
             last_slot: None,
@@ -153,12 +151,6 @@ impl Advisor {
     #[must_use]
     pub fn ready(&self) -> bool {
         self.solved_at.is_some() && self.failures == 0
-    }
-
-    /// True when the direction is "more is better".
-    #[must_use]
-    pub fn maximises(&self) -> bool {
-        self.settings.direction == Direction::Maximise
     }
 
     fn fail(&mut self, mvs: &[(MvFacts, bool)]) {

@@ -3,7 +3,7 @@
 //! Order of judgement, first reason wins: the point's own status; a value that is no number; `good_when`; an invalid mark;
 //! `sampled_at`; then scaling. Pure; work is proportional to the number of tags.
 
-use flyball_core::config::{Address, Scaling, Tag};
+use flyball_core::config::{Address, Tag};
 use flyball_core::image::Sample;
 use flyball_core::status::Status;
 use flyball_core::time::{Timestamp, UtcOffset};
@@ -99,7 +99,7 @@ pub(super) fn sample(tag: &Tag, parts: Parts, readings: &[Reading], utc: UtcOffs
             None => value.source_time,
             Some(part) => sample_time(number(readings[part])?, utc)?,
         };
-        Ok((scale(raw, tag.scaling), sampled))
+        Ok((tag.scaling.to_eu(raw), sampled))
     })();
     match judged {
         Ok((x, sampled)) => Sample::new(x, value.status, sampled, alive),
@@ -117,17 +117,4 @@ fn sample_time(unix_seconds: f64, utc: UtcOffset) -> Result<Timestamp, Status> {
         return Ok(utc.timestamp((unix_seconds * 1e9) as i64));
     }
     Err(Status::BadSensorFailure)
-}
-
-fn scale(raw: f64, scaling: Scaling) -> f64 {
-    match scaling {
-        Scaling::None => raw,
-        Scaling::Linear { factor, offset } => raw * factor + offset,
-        Scaling::SquareRoot { raw: r, eu } => {
-            let share = (raw - r.low) / r.span();
-            // Written so that NaN stays NaN: a broken transmitter must not read as "no flow".
-            let share = if share < 0.0 { 0.0 } else { share };
-            eu.low + eu.span() * share.sqrt()
-        }
-    }
 }
