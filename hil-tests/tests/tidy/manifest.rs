@@ -16,6 +16,7 @@ struct Member {
 const CONFIG: &str = "flyball-config";
 const CORE: &str = "flyball-core";
 const MODBUS: &str = "flyball-modbus";
+const ENGINE: &str = "flyball-engine";
 const MODELS: &str = "flyball-models";
 const OPCUA: &str = "flyball-opcua";
 const RIG: &str = "flyball-rig";
@@ -24,7 +25,8 @@ const APP: &str = "flyball";
 const MEMBERS: &[Member] = &[
     Member { folder: "config", may: &[], tests_may: &[] },
     Member { folder: "runtime/core", may: &[CONFIG], tests_may: &[] },
-    Member { folder: "models", may: &[CONFIG, CORE], tests_may: &[] },
+    Member { folder: "models/engine", may: &[], tests_may: &[] },
+    Member { folder: "models", may: &[CONFIG, CORE, ENGINE], tests_may: &[] },
     Member { folder: "adapters/modbus", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "adapters/opcua", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "hil-tests/rig", may: &[CONFIG, CORE, MODBUS, OPCUA], tests_may: &[] },
