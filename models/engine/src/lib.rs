@@ -10,9 +10,13 @@ mod graph_tests;
 
 pub mod graph;
 pub mod index;
+mod kernel;
 mod moves;
 pub mod op;
+pub mod program;
 pub mod reference;
 
 pub use graph::{Graph, GraphError, Node};
+pub use kernel::Path;
 pub use op::{Binary, Conv, Op, ReduceKind, Unary};
+pub use program::{Instance, Program};
