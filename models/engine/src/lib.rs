@@ -11,6 +11,7 @@ mod graph_tests;
 pub mod graph;
 pub mod index;
 mod kernel;
+pub mod math;
 mod moves;
 pub mod op;
 pub mod program;

@@ -3,10 +3,11 @@
 //! Lanes lie across outputs. A *tile* is some rows by some vectors of one group, held in registers while the terms go by; its shape
 //! depends on the instruction set, the order of accumulation ([`super::order`]) does not.
 
-use fearless_simd::{Simd, SimdBase, SimdFloat, f32x16};
+use fearless_simd::{Simd, SimdBase, f32x16};
 
 use super::order::{Group, groups};
 use super::{LANES, load, store};
+use crate::math::Fused;
 
 /// What the sums start with.
 #[derive(Clone, Copy)]
@@ -71,7 +72,11 @@ impl Job<'_> {
                 self.tile::<S, 4, V, V, W, K>(simd, row, 0, weights, out);
                 row += 4;
             }
-        } else if K == 1 {
+            if row + 2 <= rows {
+                self.tile::<S, 2, V, V, W, K>(simd, row, 0, weights, out);
+                row += 2;
+            }
+        } else if K == 1 && <S::f32s as SimdBase<S>>::LEN == LANES / 2 {
             while row + 4 <= rows {
                 for v in 0..V {
                     self.tile::<S, 4, 1, V, W, K>(simd, row, v, weights, out);
@@ -146,7 +151,7 @@ fn multiply_add<S: Simd, const R: usize, const N: usize, const W: usize, const K
         let weight = load(simd, &term[(vector + v) * LANES..]);
         for r in 0..R {
             let x = f32x16::splat(simd, x[r][i]);
-            sums[r][v][k] = x.mul_add_precise(weight, sums[r][v][k]);
+            sums[r][v][k] = x.fma(weight, sums[r][v][k]);
         }
     }
 }

@@ -3,11 +3,12 @@
 //! Terms are taken in the order channel, tap (row-major as in the weights), split into partial sums as a dense product with as many
 //! outputs would be ([`super::order`]): gathering the taps and multiplying gives the same bits.
 
-use fearless_simd::{Simd, SimdBase, SimdFloat, f32x16};
+use fearless_simd::{Simd, SimdBase, f32x16};
 
 use super::dense::combine;
 use super::order::groups;
 use super::{LANES, load, store};
+use crate::math::Fused;
 
 /// Geometry of one convolution without padding, per sample and group of channels.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,7 +74,8 @@ fn channels<S: Simd, const K: usize, const N: usize>(
             channel += 4;
         }
     }
-    while channel + 2 <= count {
+    // On slow paths one channel at a time: nothing is gained by more, and the code stays small.
+    while <S::f32s as SimdBase<S>>::LEN >= LANES / 2 && channel + 2 <= count {
         positions::<S, 2, 1, K>(simd, job, x, weights, bias, channel, out);
         channel += 2;
     }
@@ -166,7 +168,7 @@ fn multiply_add<S: Simd, const R: usize, const N: usize, const K: usize>(
     for v in 0..N {
         let x = load(simd, &x[v * LANES..]);
         for r in 0..R {
-            sums[r][v][k] = f32x16::splat(simd, weights[r][term]).mul_add_precise(x, sums[r][v][k]);
+            sums[r][v][k] = f32x16::splat(simd, weights[r][term]).fma(x, sums[r][v][k]);
         }
     }
 }

@@ -109,7 +109,7 @@ impl Emitter {
     pub(crate) fn graph(&mut self, graph: &Graph, inputs: &[Place]) -> Result<Vec<Place>, GraphError> {
         let fused = fuse(graph);
         let mut values: Vec<Vec<Place>> = vec![Vec::new(); graph.nodes().len()];
-        let needed = uses(graph);
+        let (needed, plain) = (uses(graph), read_plainly(graph));
         let mut fed = inputs.iter();
         for (i, node) in graph.nodes().iter().enumerate() {
             if matches!(node.op, Op::Input) {
@@ -121,6 +121,8 @@ impl Emitter {
             }
             let begin = self.steps.len();
             values[i] = match &node.op {
+                // Weights of products are packed where they are used; only other readers need them as they are.
+                Op::Constant(_) if !plain[i] => Vec::new(),
                 Op::Constant(data) => {
                     let key = (Arc::as_ptr(data).cast::<f32>() as usize, Form::Plain);
                     vec![self.store(key, || data.to_vec())]
@@ -354,6 +356,18 @@ impl Emitter {
         self.push(Step::Loop { trips: scan.trips, body, carry });
         Ok(states.into_iter().chain(stacked).collect())
     }
+}
+
+/// Constants that something reads otherwise than as the right side of a product.
+fn read_plainly(graph: &Graph) -> Vec<bool> {
+    let mut plain = vec![false; graph.nodes().len()];
+    graph.outputs().iter().for_each(|o| plain[o.index()] = true);
+    for node in graph.nodes() {
+        for (side, input) in node.inputs.iter().enumerate() {
+            plain[input.index()] |= !(matches!(node.op, Op::MatMul) && side == 1);
+        }
+    }
+    plain
 }
 
 fn order_align() -> usize {

@@ -1,6 +1,6 @@
 //! Carries out the steps of a program on its arena. Total, bounded by the steps, allocates nothing.
 
-use fearless_simd::{Level, Simd, dispatch};
+use fearless_simd::{Fallback, Level, Simd};
 
 use super::step::{ARENA, Place, Segment, StartAt, Step, Walk};
 use crate::kernel::dense::{Start, dense};
@@ -14,7 +14,18 @@ const AXES_MAX: usize = crate::graph::RANK_MAX;
 
 /// Runs all steps on one instruction set.
 pub(crate) fn run(level: Level, steps: &[Step], weights: &[f32], arena: &mut [f32]) {
-    dispatch!(level, simd => run_steps(simd, steps, weights, arena, 0));
+    // Written out instead of the crate's macro, which compiles every kernel for SSE4.2 too: it would gain nothing over SSE2.
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512(simd) => run_steps(simd, steps, weights, arena, 0),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2(simd) => run_steps(simd, steps, weights, arena, 0),
+        #[cfg(target_arch = "x86_64")]
+        Level::Sse2(simd) => run_steps(simd, steps, weights, arena, 0),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon(simd) => run_steps(simd, steps, weights, arena, 0),
+        _ => run_steps(Fallback::new(), steps, weights, arena, 0),
+    }
 }
 
 fn run_steps<S: Simd>(simd: S, steps: &[Step], weights: &[f32], arena: &mut [f32], trip: usize) {

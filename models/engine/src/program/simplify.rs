@@ -3,7 +3,6 @@
 //! * A product with its constant on the left is transposed, so that weights stand on the right and lanes lie across outputs.
 //! * A convolution that the sliding kernel cannot do (steps, few positions) becomes gather, product, transpose: the same terms in the same
 //!   order. Padding becomes a move in front of it.
-//! * Multiplying or adding a constant per channel after a product or convolution (batch normalisation) goes into its weights.
 //! * Moves of moves become one move. A reduction over scattered axes gets a transpose in front.
 
 use std::sync::Arc;
@@ -64,7 +63,7 @@ impl Rewriter<'_> {
             Op::Input => self.new.input(&node.shape),
             Op::Constant(data) => self.new.constant(&node.shape, Arc::clone(data)),
             Op::Unary(f) => self.new.unary(*f, inputs[0]),
-            Op::Binary(f) => self.binary(*f, node.inputs.as_slice(), inputs[0], inputs[1]),
+            Op::Binary(f) => self.new.binary(*f, inputs[0], inputs[1]),
             Op::MatMul => self.matmul(inputs[0], inputs[1]),
             Op::Conv(conv) => self.conv(conv, inputs[0], inputs[1], inputs.get(2).copied()),
             Op::Reduce { kind, axes } => self.reduce(*kind, axes, inputs[0]),
@@ -79,80 +78,6 @@ impl Rewriter<'_> {
                 Ok(parts[0])
             }
             Op::Part(k) => Ok(Node(inputs[0].0 + *k as u32)),
-        }
-    }
-
-    fn binary(&mut self, f: Binary, old: &[Node], a: Node, b: Node) -> Result<Node, GraphError> {
-        if matches!(f, Binary::Multiply | Binary::Add) {
-            for (x, constant, read) in [(a, b, old[0]), (b, a, old[1])] {
-                if self.uses[read.index()] == 1
-                    && let Some(folded) = self.fold_into(f, x, constant)?
-                {
-                    return Ok(folded);
-                }
-            }
-        }
-        self.new.binary(f, a, b)
-    }
-
-    /// `x` times or plus a constant per output channel, when `x` is a product or convolution with constant weights that nobody else reads.
-    fn fold_into(&mut self, f: Binary, x: Node, constant: Node) -> Result<Option<Node>, GraphError> {
-        let (node, Some(numbers)) = (self.new.node(x).clone(), self.new.constant_data(constant).cloned()) else {
-            return Ok(None);
-        };
-        let channel_axis = match &node.op {
-            Op::Conv(_) => 1,
-            Op::MatMul => node.shape.len() - 1,
-            _ => return Ok(None),
-        };
-        let shape = self.new.shape(constant);
-        let channels = node.shape[channel_axis];
-        let per_channel = shape.len() == node.shape.len()
-            && (0..shape.len()).all(|axis| shape[axis] == 1 || (axis == channel_axis && shape[axis] == channels));
-        let weights = node.inputs[1];
-        let Some(old_weights) = self.new.constant_data(weights).cloned().filter(|_| per_channel) else {
-            return Ok(None);
-        };
-        let number = |c: usize| f64::from(numbers[if numbers.len() == 1 { 0 } else { c }]);
-        let weight_shape = self.new.shape(weights).to_vec();
-        let scaled = |this: &mut Self| {
-            let per_output = elements(&weight_shape[1..]);
-            let channel = |i: usize| {
-                if channel_axis == 1 && matches!(node.op, Op::Conv(_)) { i / per_output } else { i % channels }
-            };
-            let new: Vec<f32> =
-                old_weights.iter().enumerate().map(|(i, w)| (f64::from(*w) * number(channel(i))) as f32).collect();
-            this.new.constant(&weight_shape, new)
-        };
-        match (&node.op, f) {
-            (Op::MatMul, Binary::Multiply) => {
-                let weights = scaled(self)?;
-                self.new.matmul(node.inputs[0], weights).map(Some)
-            }
-            (Op::Conv(conv), Binary::Multiply) => {
-                let weights = scaled(self)?;
-                let bias = match node.inputs.get(2).map(|b| self.new.constant_data(*b).cloned()) {
-                    None => None,
-                    Some(None) => return Ok(None),
-                    Some(Some(bias)) => {
-                        let new: Vec<f32> =
-                            bias.iter().enumerate().map(|(c, b)| (f64::from(*b) * number(c)) as f32).collect();
-                        Some(self.new.constant(&[channels], new)?)
-                    }
-                };
-                self.new.conv(node.inputs[0], weights, bias, conv.clone()).map(Some)
-            }
-            (Op::Conv(conv), _) => {
-                let old = match node.inputs.get(2).map(|b| self.new.constant_data(*b).cloned()) {
-                    None => None,
-                    Some(None) => return Ok(None),
-                    Some(Some(bias)) => Some(bias),
-                };
-                let sum = |c: usize| (number(c) + old.as_ref().map_or(0.0, |b| f64::from(b[c]))) as f32;
-                let bias = self.new.constant(&[channels], (0..channels).map(sum).collect::<Vec<_>>())?;
-                self.new.conv(node.inputs[0], weights, Some(bias), conv.clone()).map(Some)
-            }
-            _ => Ok(None),
         }
     }
 
