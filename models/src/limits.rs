@@ -16,3 +16,12 @@ pub const GOLDEN_PAIRS_MAX: usize = 1_000;
 pub const GOLDEN_TOLERANCE_MAX: f64 = 1e-2;
 /// Timed runs at load.
 pub const TIMED_RUNS: usize = 1_000;
+/// Time steps of a window.
+pub const WINDOW_STEPS_MAX: usize = 4_096;
+/// Numbers of one tensor of a network: 64 MiB, as the file.
+pub const TENSOR_NUMBERS_MAX: usize = 16 << 20;
+/// Seeded random rows on which the engine is compared with tract at load.
+pub const COMPARED_ROWS: usize = 64;
+/// Largest difference between the engine and tract, share of the output's span. Both compute in f32 in another order; a wrong operator is off by
+/// orders of magnitude more.
+pub const AGREEMENT_OF_SPAN: f64 = 1e-4;
