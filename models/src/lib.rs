@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod halton;
 pub mod limits;
+pub mod lower;
 mod objective;
 mod optimiser;
 mod predictor;
