@@ -9,6 +9,7 @@ use tract_onnx::prelude::*;
 
 use crate::error::{ModelError, Refusal};
 use crate::file::Shape;
+use crate::guard::{self, refused};
 use crate::limits;
 
 /// A function of rows: what the optimiser searches. Columns are in the configuration's order, in engineering units.
@@ -57,13 +58,10 @@ impl Graph {
             ));
         }
         let width = if self.shape.any_batch { rows } else { 1 };
-        let build = || -> TractResult<TypedSimpleState> {
-            let mut model = self.model.clone();
-            model.set_input_fact(0, f32::fact([width, self.shape.inputs]).into())?;
-            model.into_optimized()?.into_runnable()?.spawn()
-        };
+        let mut model = self.model.clone();
+        model.set_input_fact(0, f32::fact([width, self.shape.inputs]).into()).map_err(|e| refused(&e))?;
         let mut plan = BatchPlan {
-            state: build().map_err(|e| refused(&e))?,
+            state: guard::plan(guard::typed(model)?)?,
             rows,
             width,
             file_inputs: self.shape.inputs,
@@ -74,15 +72,6 @@ impl Graph {
         plan.prove_shape()?;
         Ok(plan)
     }
-}
-
-fn refused(error: &TractError) -> ModelError {
-    ModelError::new(
-        Refusal::Engine,
-        format!("the engine cannot run the graph ({})", error.root_cause()),
-        "a static graph of standard operators, opset 9 to 18, is allowed",
-        "export the model with static shapes",
-    )
 }
 
 /// A plan for a fixed number of rows. Columns are in the configuration's order.

@@ -61,7 +61,7 @@ pub(crate) fn check_hash(bytes: &[u8], expected: &str) -> Result<(), ModelError>
 }
 
 /// Decodes the protobuf and checks everything that can be checked without building the graph.
-pub(crate) fn decode(bytes: &[u8]) -> Result<(pb::ModelProto, Shape), ModelError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<pb::ModelProto, ModelError> {
     let damaged = |why: String| {
         ModelError::new(Refusal::NotOnnx, why, "a complete ONNX file is needed", "export or copy the file again")
     };
@@ -73,8 +73,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(pb::ModelProto, Shape), ModelError
         return Err(damaged("the file has no graph".to_owned()));
     };
     check_graph(graph, &tract_onnx::onnx().op_register, 0)?;
-    let shape = shape(graph)?;
-    Ok((file, shape))
+    Ok(file)
 }
 
 fn check_graph(
@@ -202,7 +201,8 @@ fn weight(found: String, allowed: &str) -> ModelError {
 }
 
 /// One float input [1 or N, n] and one output.
-fn shape(graph: &pb::GraphProto) -> Result<Shape, ModelError> {
+pub(crate) fn shape(file: &pb::ModelProto) -> Result<Shape, ModelError> {
+    let graph = file.graph.as_ref().expect("decode refuses a file without a graph");
     let wrong = |found: String| {
         ModelError::new(
             Refusal::WrongShape,

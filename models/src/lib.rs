@@ -11,6 +11,7 @@ pub mod contract;
 mod engine;
 mod error;
 mod file;
+mod guard;
 mod halton;
 pub mod limits;
 pub mod lower;
@@ -102,7 +103,8 @@ fn load_checked(
         ));
     }
     file::check_hash(bytes, &model.sha256)?;
-    let (proto, shape) = file::decode(bytes)?;
+    let proto = file::decode(bytes)?;
+    let shape = file::shape(&proto)?;
     let contract = ModelContract::read(&proto)?;
     if contract.inputs.len() != shape.inputs {
         return Err(ModelError::new(
