@@ -13,6 +13,7 @@ pub mod index;
 mod moves;
 pub mod op;
 pub mod reference;
+pub mod stream;
 
 pub use graph::{Graph, GraphError, Node};
 pub use op::{Binary, Conv, Op, ReduceKind, Unary};

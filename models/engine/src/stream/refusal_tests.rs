@@ -1,0 +1,1 @@
+//! What cannot run one step at a time is refused, in these words.
