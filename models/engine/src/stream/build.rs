@@ -1,8 +1,7 @@
-//! Builds the one-step graph from plans: histories, loop states and what keeps both at their first values until their sequence begins.
+//! Builds the one-step graph from plans, with its states: histories of sequences and the states of loops.
 //!
 //! A *history* is a state that holds the last values of a sequence, oldest first; each step drops the oldest and appends the present
-//! one. A *hold* lets a fixed value through before a step and the computed one from that step on. It is made of comparisons only, so that
-//! it changes no bit of what it lets through: min(max(x, low), high) with low = high = the fixed value first, then -inf and +inf.
+//! one. A state *waits* while what feeds it is not complete yet: until then it must stay as it began.
 
 use super::plan::Plan;
 use super::time::{Take, Time, Track};
@@ -10,6 +9,16 @@ use crate::graph::{Graph, GraphError, Node, err};
 use crate::index::elements;
 use crate::op::{Binary, Op, Unary};
 use std::collections::BTreeMap;
+
+/// A state of the one-step graph.
+#[derive(Debug)]
+pub(super) struct State {
+    pub initial: Vec<f32>,
+    /// Steps after which it is still as it began.
+    pub wait: usize,
+    /// Its value after the step, once it is built.
+    new: Option<Node>,
+}
 
 /// A one-step graph under construction.
 pub(super) struct Build<'a> {
@@ -20,16 +29,13 @@ pub(super) struct Build<'a> {
     now: BTreeMap<Node, Node>,
     /// Results of each loop.
     results: BTreeMap<Node, Vec<Node>>,
-    /// First numbers of each state, and its value after the step.
-    states: Vec<(Vec<f32>, Option<Node>)>,
-    /// Low and high end of what a hold lets through when the value held is 0, by the step from which it lets everything through.
-    holds: BTreeMap<usize, (Node, Node)>,
+    states: Vec<State>,
 }
 
 impl<'a> Build<'a> {
     pub fn new(windowed: &'a Graph, times: &'a [Time]) -> Self {
-        let (now, results, holds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { graph: Graph::new(), windowed, times, now, results, states: Vec::new(), holds }
+        let (now, results) = (BTreeMap::new(), BTreeMap::new());
+        Self { graph: Graph::new(), windowed, times, now, results, states: Vec::new() }
     }
 
     /// An input of the windowed graph.
@@ -68,7 +74,7 @@ impl<'a> Build<'a> {
                 let (scanned, fixed) = others.split_at(scan.scanned);
                 let results = g.scan(scan.body.clone(), scan.trips, states, scanned, fixed)?;
                 for (slot, new) in own_states.into_iter().zip(&results) {
-                    self.states[slot].1 = Some(*new);
+                    self.states[slot].new = Some(*new);
                 }
                 self.results.insert(node, results);
                 return Ok(());
@@ -80,23 +86,20 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
-    /// Declares outputs: those given, then the states after the step. Returns the states' first numbers.
-    pub fn finish(mut self, outputs: &[(Node, Take)]) -> Result<(Graph, Vec<Vec<f32>>), GraphError> {
+    /// Declares outputs: those given, then the states after the step.
+    pub fn finish(mut self, outputs: &[(Node, Take)]) -> Result<(Graph, Vec<State>), GraphError> {
         for (node, take) in outputs {
             let value = self.take(*node, *take)?;
             self.graph.output(value);
         }
-        let mut initial = Vec::with_capacity(self.states.len());
-        for (numbers, new) in self.states {
-            self.graph.output(new.expect("a state's new value is made together with the state"));
-            initial.push(numbers);
+        for state in &self.states {
+            self.graph.output(state.new.expect("a state's new value is made together with the state"));
         }
-        Ok((self.graph, initial))
+        Ok((self.graph, self.states))
     }
 
     fn take(&mut self, node: Node, take: Take) -> Result<Node, GraphError> {
-        let is_scan = matches!(self.windowed.node(node).op, Op::Scan(_));
-        if is_scan {
+        if matches!(self.windowed.node(node).op, Op::Scan(_)) {
             // Only a part reads a scan, and it finds its result by itself.
             return Ok(node);
         }
@@ -104,14 +107,7 @@ impl<'a> Build<'a> {
         match (take, self.times[node.index()]) {
             (Take::First { axis }, _) => self.graph.slice(now, axis, 0, 1),
             (Take::Past { reach, steps, padding }, Time::Along(track)) => {
-                let held = match (padding, usize::try_from(track.first)) {
-                    (Some(number), Ok(first)) if first > 0 => {
-                        let number = self.graph.scalar(number)?;
-                        self.hold(now, number, first)?
-                    }
-                    _ => now,
-                };
-                let history = self.history(held, &track, reach, padding)?;
+                let history = self.history(now, &track, reach, padding)?;
                 self.graph.slice(history, track.axis, 0, steps)
             }
             (Take::Whole | Take::Past { .. } | Take::State { .. }, _) => Ok(now),
@@ -125,24 +121,22 @@ impl<'a> Build<'a> {
         }
         let mut shape = self.graph.shape(now).to_vec();
         shape[track.axis] = reach;
-        // Steps -reach to -1. What is neither padding nor read before it is ready may be any number.
+        // As it stands before the sequence begins. What is neither padding nor read before it is ready may be any number.
+        let begin = track.begin();
         let number = |step: isize| if step < track.first { padding } else { track.past }.unwrap_or(0.0);
         let inner = elements(&shape[track.axis + 1..]);
-        let steps = (0..elements(&shape)).map(|place| (place / inner % reach) as isize - reach as isize);
-        let initial = steps.map(number).collect();
-        let state = self.graph.input(&shape)?;
-        self.push_history(state, now, track.axis, initial)
-    }
+        let ago = |place: usize| (reach - place / inner % reach) as isize;
+        let initial = (0..elements(&shape)).map(|place| number(begin - ago(place))).collect();
+        let wait = if track.starts_known(padding.is_some()) { begin as usize } else { 0 };
 
-    fn push_history(&mut self, state: Node, now: Node, axis: usize, initial: Vec<f32>) -> Result<Node, GraphError> {
-        let all = self.graph.concat(&[state, now], axis)?;
-        let steps = self.graph.shape(all)[axis];
-        let new = self.graph.slice(all, axis, 1, steps)?;
-        self.states.push((initial, Some(new)));
+        let state = self.graph.input(&shape)?;
+        let all = self.graph.concat(&[state, now], track.axis)?;
+        let new = self.graph.slice(all, track.axis, 1, reach + 1)?;
+        self.states.push(State { initial, wait, new: Some(new) });
         Ok(all)
     }
 
-    /// The state of a loop before its trip: its first value up to and including step `first`, then what the last trip left.
+    /// The state of a loop before its trip: its first value in step `first`, later what the last trip left.
     fn loop_state(&mut self, start: Node, first: usize) -> Result<(Node, usize), GraphError> {
         let start = self.now[&start];
         let shape = self.graph.shape(start).to_vec();
@@ -150,30 +144,26 @@ impl<'a> Build<'a> {
         let slot = self.states.len();
         let numbers = self.graph.constant_data(start).map(|data| data.to_vec());
         let is_constant = numbers.is_some();
-        self.states.push((numbers.unwrap_or_else(|| vec![0.0; elements(&shape)]), None));
-        let value = if is_constant && first == 0 { state } else { self.hold(state, start, first + 1)? };
+        let initial = numbers.unwrap_or_else(|| vec![0.0; elements(&shape)]);
+        self.states.push(State { initial, wait: first, new: None });
+        let value = if is_constant { state } else { self.started(state, start, first)? };
         Ok((value, slot))
     }
 
-    /// `fixed` before step `from`, then `x`.
-    fn hold(&mut self, x: Node, fixed: Node, from: usize) -> Result<Node, GraphError> {
-        let (low, high) = match self.holds.get(&from) {
-            Some(ends) => *ends,
-            None => {
-                // A history of -inf that begins with +inf: `low` passes the fixed value as a lower limit until it has run through.
-                let (state, open) = (self.graph.input(&[from])?, self.graph.constant(&[1], vec![f32::NEG_INFINITY])?);
-                let all = self.push_history(state, open, 0, vec![f32::INFINITY; from])?;
-                let low = self.graph.slice(all, 0, 0, 1)?;
-                let high = self.graph.unary(Unary::Negate, low)?;
-                self.holds.insert(from, (low, high));
-                (low, high)
-            }
-        };
-        let shape = self.graph.shape(x).to_vec();
-        let low = self.graph.binary(Binary::Minimum, fixed, low)?;
-        let high = self.graph.binary(Binary::Maximum, fixed, high)?;
-        let raised = self.graph.binary(Binary::Maximum, x, low)?;
-        let held = self.graph.binary(Binary::Minimum, raised, high)?;
-        self.graph.reshape(held, &shape)
+    /// `start` in step `first`, later `state`: min(max(state, low), high) with low = high = `start` at first and the infinities later,
+    /// which changes no bit of what it lets through.
+    fn started(&mut self, state: Node, start: Node, first: usize) -> Result<Node, GraphError> {
+        let g = &mut self.graph;
+        let shape = g.shape(state).to_vec();
+        let fresh = g.input(&[1])?;
+        let never = g.constant(&[1], vec![f32::NEG_INFINITY])?;
+        let new = g.binary(Binary::Minimum, fresh, never)?;
+        self.states.push(State { initial: vec![f32::INFINITY], wait: first, new: Some(new) });
+        let low = g.binary(Binary::Minimum, start, fresh)?;
+        let stale = g.unary(Unary::Negate, fresh)?;
+        let high = g.binary(Binary::Maximum, start, stale)?;
+        let raised = g.binary(Binary::Maximum, state, low)?;
+        let limited = g.binary(Binary::Minimum, raised, high)?;
+        g.reshape(limited, &shape)
     }
 }

@@ -359,7 +359,7 @@ fn states_can_be_kept_and_fed_again() {
     let r = net.lstm(x, 3);
     let graph = net.done(&[r.all]);
     let s = stream(&graph, 0, 0).unwrap();
-    let states: Vec<Vec<f64>> = s.initial.iter().map(|s| s.iter().map(|v| f64::from(*v)).collect()).collect();
+    let states = super::testing::initial(&s);
     let step = |x: f64, states: &[Vec<f64>]| {
         let fed: Vec<Vec<f64>> = std::iter::once(vec![x, -x]).chain(states.iter().cloned()).collect();
         let mut out = crate::reference::evaluate(&s.graph, &fed);

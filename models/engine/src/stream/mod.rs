@@ -7,14 +7,15 @@
 //! **What is equal.** After steps 0 to T - 1 from the initial states the one-step graph has computed what the windowed one computes, in the
 //! same order of operations: exactly in the reference interpreter, bit for bit in kernels that accumulate in a fixed order (but for
 //! the sign of a zero sum where a convolution meets its padding). An output that is a sequence of L positions gives position
-//! `t - (T - L)` after step `t`; any other output equals the windowed one after step T - 1.
+//! `t - (T - L)` after step `t`, from the last step of [`Stream::warm_up`] on; any other output equals the windowed one after step T - 1.
 //!
 //! **After T steps** the two may part: a windowed loop forgets what is older than its window, a streamed one remembers since its
 //! reset. [`Stream::equal_for_ever`] tells whether that can happen. It cannot if what the newest step depends on, convolutions in all,
-//! is at most T steps long.
+//! is at most T steps long. For the same reason a NaN that has reached a loop stays in its state until the next reset.
 //!
-//! **Reset, snapshot, replay.** The states are lists of numbers that go in and come out, and there is no other memory, not even a
-//! count of steps: to reset is to begin with [`Stream::initial`], to keep a copy of the lists is a snapshot, to feed the copy is to restore.
+//! **Reset, snapshot, replay.** All memory is in the states, plain lists of numbers that go in and come out, and in the number of steps
+//! since the reset. To reset is to begin with [`Stream::initial`] and a count of 0. To keep a copy of the lists and the count is a
+//! snapshot, to feed the copy is to restore. The count matters only below the largest of [`Stream::waits`] and [`Stream::warm_up`].
 
 mod build;
 mod plan;
@@ -50,6 +51,10 @@ pub struct Stream {
     pub states: usize,
     /// Numbers of each state before the first step, row-major.
     pub initial: Vec<Vec<f32>>,
+    /// For each state the number of steps since the reset after which it is *not* taken over: after step `t`, counted from 0, state `i`
+    /// becomes its new value if `t >= waits[i]`, else it stays as in `initial`. 0 for almost all; more for a loop or padding behind a
+    /// convolution without padding, which must not see what that gives before it is filled.
+    pub waits: Vec<usize>,
     /// Number of steps, at least 1, after which the outputs are right: 1 for loops and for convolutions with padding in front, more where
     /// a convolution without padding must first be filled. Earlier outputs are no predictions.
     pub warm_up: usize,
@@ -107,7 +112,7 @@ pub fn stream(graph: &Graph, input: usize, axis: usize) -> Result<Stream, NotStr
     for (node, plan) in &plans {
         build.node(*node, plan)?;
     }
-    let (graph, initial) = build.finish(&takes)?;
+    let (graph, states) = build.finish(&takes)?;
 
     let onset = times.iter().fold(Onset::FED, |onset, time| match time {
         Time::Still => onset,
@@ -119,8 +124,9 @@ pub fn stream(graph: &Graph, input: usize, axis: usize) -> Result<Stream, NotStr
     };
     Ok(Stream {
         graph,
-        states: initial.len(),
-        initial,
+        states: states.len(),
+        waits: states.iter().map(|state| state.wait).collect(),
+        initial: states.into_iter().map(|state| state.initial).collect(),
         warm_up: usize::try_from(onset.ready).unwrap_or(0) + 1,
         window,
         sequences: times.iter().map(axis_of).collect(),

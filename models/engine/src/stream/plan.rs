@@ -61,7 +61,7 @@ impl Planner<'_> {
         let Some(track) = self.track(node) else { return Ok((Take::Whole, self.time(node))) };
         let delay = self.until_end(&track, track.len - 1)?;
         readable(&track, delay)?;
-        let time = Track { first: track.first + delay as isize, onset: track.onset.later(delay), ..track };
+        let time = Track { first: track.first + delay as isize, onset: track.seen(delay, false), ..track };
         Ok((Take::delayed(delay), Time::Along(time)))
     }
 
@@ -115,7 +115,7 @@ impl Planner<'_> {
         }
         let reach = self.until_end(track, high)? + steps - 1;
         readable(track, reach)?;
-        Ok(Some((Take::Past { reach, steps, padding: None }, Time::Newest(track.onset.later(reach)))))
+        Ok(Some((Take::Past { reach, steps, padding: None }, Time::Newest(track.seen(reach, false)))))
     }
 
     /// The sequences of a node, all along the same axis, at their latest alignment. Other inputs must be the same at all steps;
@@ -136,7 +136,7 @@ impl Planner<'_> {
                 let delay = (first - track.first) as usize;
                 readable(&track, delay)?;
                 inputs.push((*n, Take::delayed(delay)));
-                let onset = track.onset.later(delay);
+                let onset = track.seen(delay, false);
                 let onset = result.map_or(onset, |r| r.onset.and(onset));
                 result = Some(Track { first, onset, past: None, ..track });
             } else {
@@ -196,19 +196,20 @@ impl Planner<'_> {
         }
         let taps = (self.graph.shape(data.inputs[1])[track.axis] - 1) * conv.dilations[spatial];
         let before = conv.pads[spatial].0;
-        if len - 1 + taps >= track.len + before && track.end() < self.window as isize {
-            return Err(Refusal::NeedsLater);
-        }
-        // A single result stands at the window's last step, however long ago its inputs are complete.
-        let mut first = track.first + taps as isize - before as isize;
         let mut reach = taps;
+        if len - 1 + taps >= track.len + before {
+            // Padding behind the last position must not show before the window is over.
+            reach += usize::try_from(self.window as isize - track.end()).unwrap_or(0);
+        }
+        let mut first = track.first + reach as isize - before as isize;
         if len == 1 {
+            // A single result stands at the window's last step, however long ago its inputs are complete.
             let wait = usize::try_from(self.window as isize - 1 - first).map_err(|_| Refusal::NeedsLater)?;
             (first, reach) = (first + wait as isize, reach + wait);
         }
         readable(&track, reach)?;
         let padding = (before > 0).then_some(0.0);
-        let onset = track.seen(first, reach, before > 0);
+        let onset = track.seen(reach, before > 0);
         let time = match len {
             1 => Time::Newest(onset),
             _ => Time::Along(Track { axis: track.axis, first, len, onset, past: None }),
@@ -244,10 +245,13 @@ impl Planner<'_> {
         // The last trip at the window's last step, so that the states then are the last ones.
         let earliest = self.window as isize - scan.trips as isize;
         let first = tracks.iter().fold(earliest, |first, t| first.max(t.first));
-        let begin = usize::try_from(first).map_err(|_| Refusal::LoopsInPadding)?;
         let over_scanned = NodeData { inputs: scanned.to_vec(), ..data.clone() };
         let mut plan = self.aligned_at(&over_scanned, first, true)?;
-        let state = states.iter().map(|n| (*n, Take::State { first: begin }));
+        let Time::Along(Track { onset, .. }) = plan.time else { unreachable!("sequences were aligned") };
+        if first < onset.ready {
+            return Err(Refusal::LoopsInPadding);
+        }
+        let state = states.iter().map(|n| (*n, Take::State { first: first as usize }));
         plan.inputs.splice(0..0, state);
         plan.inputs.extend(fixed.iter().map(|n| (*n, Take::Whole)));
         plan.op = Op::Scan(Scan { trips: 1, ..scan.clone() });

@@ -8,14 +8,19 @@ use crate::graph::Node;
 use crate::index::{FILLED, IndexMap, elements};
 use crate::op::{NodeData, Op};
 
-/// What fills a sequence before step 0, gathered over all that it may come from.
-#[derive(Default)]
+/// What fills the positions of a sequence that no step computes, gathered over all that they may come from.
 struct Past {
     number: Option<f32>,
     is_mixed: bool,
+    /// From this step on a computed number may be among them.
+    until: isize,
 }
 
 impl Past {
+    fn new() -> Self {
+        Self { number: None, is_mixed: false, until: isize::MAX }
+    }
+
     fn add(&mut self, number: Option<f32>) {
         let Some(number) = number else {
             self.is_mixed = true;
@@ -25,8 +30,20 @@ impl Past {
         self.number = Some(number);
     }
 
-    fn known(&self) -> Option<f32> {
-        self.number.filter(|_| !self.is_mixed)
+    /// What is read of a sequence before its first computed number arrives at step `until`.
+    fn add_until(&mut self, until: isize, padding: Option<f32>, track: &Track) {
+        if padding.is_some() {
+            self.add(padding);
+        }
+        if track.first < track.begin() {
+            self.add(track.past);
+        }
+        self.until = self.until.min(until);
+    }
+
+    /// The number before step `begin`.
+    fn known(&self, begin: isize) -> Option<f32> {
+        self.number.filter(|_| !self.is_mixed && begin <= self.until)
     }
 }
 
@@ -54,31 +71,42 @@ impl Planner<'_> {
 
     /// All columns, each at its delay. The result stands where the latest of its columns is complete.
     fn shift(&self, data: &NodeData, map: &IndexMap, shift: &Shift, sources: &[Source]) -> Result<Plan, Refusal> {
-        // Of each input that is read, the smallest offset.
-        let mut lows: Vec<Option<isize>> = vec![None; sources.len()];
+        // Of each input that is read, the smallest and the largest offset.
+        let mut ranges: Vec<Option<(isize, isize)>> = vec![None; sources.len()];
         let mut first = isize::MIN;
         for column in &shift.columns {
             match *column {
                 Column::Moving { input, offset, .. } => {
                     first = first.max(self.sequence(data.inputs[input]).first + offset);
-                    lows[input] = Some(lows[input].map_or(offset, |low| low.min(offset)));
+                    let (low, high) = ranges[input].unwrap_or((offset, offset));
+                    ranges[input] = Some((low.min(offset), high.max(offset)));
                 }
                 Column::Still(From::Still { input, .. }) => {
                     self.beside(data.inputs[input], None)?;
-                    lows[input] = Some(0);
+                    ranges[input] = Some((0, 0));
                 }
                 Column::Still(_) => {}
             }
         }
-        // A delay written as padding that is cut off at the end: taken late at once, nothing stands before step 0.
         let len = data.shape[shift.axis];
-        let late = self.window as isize - (first + len as isize);
-        first += late.min(-first).max(0);
+        let window = self.window as isize;
+        let tracks = data.inputs.iter().zip(&ranges).zip(&shift.overrun);
+        for ((node, range), overrun) in tracks {
+            let (Some(track), Some((_, high))) = (self.track(*node), range) else { continue };
+            if *overrun {
+                // Filling behind the last position must not show before the window is over.
+                first = first.max(window - track.len as isize + high);
+            }
+        }
+        // A delay written as padding that is cut off at the end: taken late at once, so that nothing stands before its begin.
+        let begin = data.inputs.iter().filter_map(|n| self.track(*n)).map(|track| track.begin()).max().unwrap_or(0);
+        let late = window - (first + len as isize);
+        first += late.min(begin - first).max(0);
         let (mut inputs, mut begins, mut begin) = (Vec::new(), vec![0; sources.len()], 0);
         let mut reaches = vec![0; sources.len()];
-        let (mut onset, mut past): (Option<Onset>, _) = (None, Past::default());
+        let (mut onset, mut past): (Option<Onset>, _) = (None, Past::new());
         for (input, node) in data.inputs.iter().enumerate() {
-            let Some(low) = lows[input] else { continue };
+            let Some((low, high)) = ranges[input] else { continue };
             begins[input] = begin;
             let Some(track) = self.track(*node) else {
                 past.add(None);
@@ -86,19 +114,12 @@ impl Planner<'_> {
                 begin += sources[input].elements;
                 continue;
             };
-            if shift.overrun[input] && track.end() < self.window as isize {
-                return Err(Refusal::NeedsLater);
-            }
-            let reach = (first - track.first - low) as usize;
+            let delay = |offset: isize| first - track.first - offset;
+            let reach = delay(low) as usize;
             readable(&track, reach)?;
             let padding = shift.padding.filter(|_| low < 0);
-            if track.first < 0 {
-                past.add(track.past);
-            }
-            if padding.is_some() {
-                past.add(padding);
-            }
-            let seen = track.seen(first, reach, padding.is_some());
+            past.add_until(track.begin() + delay(high), padding, &track);
+            let seen = track.seen(reach, padding.is_some());
             onset = Some(onset.map_or(seen, |o| o.and(seen)));
             inputs.push((*node, Take::Past { reach, steps: reach + 1, padding }));
             reaches[input] = reach;
@@ -123,7 +144,7 @@ impl Planner<'_> {
         let picks = shift.columns.iter().map(pick).collect();
         let shape = one_step(&data.shape, shift.axis);
         let op = Op::Index(IndexMap { picks, fill: map.fill });
-        let track = Track { axis: shift.axis, first, len, onset, past: past.known() };
+        let track = Track { axis: shift.axis, first, len, onset, past: past.known(first.max(onset.ready)) };
         Ok(Plan { inputs, op, shape, time: Time::Along(track) })
     }
 

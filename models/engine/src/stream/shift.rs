@@ -132,7 +132,11 @@ fn along(shape: &[usize], axis: usize, from: &[From], fill: f32, sources: &[Sour
             _ => None,
         });
         let Some((input, rest, offset)) = moving else {
-            if column.iter().any(|from| *from != column[0]) {
+            let like_the_first = |from: &From| {
+                let bits = |from| number(from).map(f32::to_bits);
+                *from == column[0] || bits(*from).is_some() && bits(*from) == bits(column[0])
+            };
+            if !column.iter().all(like_the_first) {
                 return None;
             }
             shift.columns.push(Column::Still(column[0]));

@@ -221,15 +221,25 @@ pub fn feed(graph: &Graph, axis: usize, steps: usize, seed: u64) -> (Values, Vec
     (numbers.into_iter().map(f64::from).collect(), shape)
 }
 
+/// States before the first step.
+pub fn initial(stream: &Stream) -> Vec<Values> {
+    stream.initial.iter().map(|s| s.iter().map(|v| f64::from(*v)).collect()).collect()
+}
+
 /// Outputs after each step from the initial states. `others` are the inputs after the windowed one.
 pub fn run(stream: &Stream, x: &[f64], shape: &[usize], axis: usize, others: &[Values]) -> Vec<Vec<Values>> {
-    let mut states: Vec<Values> = stream.initial.iter().map(|s| s.iter().map(|v| f64::from(*v)).collect()).collect();
+    let mut states = initial(stream);
     let mut all = Vec::new();
     for step in 0..shape[axis] {
         let mut fed = vec![cut(x, shape, axis, step, step + 1)];
-        fed.extend(others.iter().cloned().chain(states));
+        fed.extend(others.iter().chain(&states).cloned());
         let mut outputs = evaluate(&stream.graph, &fed);
-        states = outputs.split_off(outputs.len() - stream.states);
+        let new = outputs.split_off(outputs.len() - stream.states);
+        for ((state, new), wait) in states.iter_mut().zip(new).zip(&stream.waits) {
+            if step >= *wait {
+                *state = new;
+            }
+        }
         all.push(outputs);
     }
     all
@@ -268,7 +278,7 @@ pub fn compare(
         }
     };
     let first = windowed(&graph, 0, window);
-    for step in 0..window {
+    for step in stream.warm_up - 1..window {
         agree(&graph, &first, step, window - 1 - step);
     }
     assert!((1..=window).contains(&stream.warm_up), "{}", stream.warm_up);

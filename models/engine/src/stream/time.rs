@@ -17,11 +17,6 @@ impl Onset {
     /// Of a fed input.
     pub const FED: Self = Self { ready: 0, settled: Some(0) };
 
-    /// Of a value that looks back this many steps.
-    pub fn later(self, steps: usize) -> Self {
-        Self { ready: self.ready + steps as isize, settled: self.settled.map(|s| s + steps as isize) }
-    }
-
     /// Of a value computed from two.
     pub fn and(self, other: Self) -> Self {
         let settled = self.settled.zip(other.settled).map(|(a, b)| a.max(b));
@@ -39,29 +34,44 @@ pub(super) struct Track {
     /// Number of positions.
     pub len: usize,
     pub onset: Onset,
-    /// The number that fills every element of the positions before step 0, if they are known.
+    /// The number that fills all positions before the step [`Track::begin`], if they are known.
     pub past: Option<f32>,
 }
 
 impl Track {
+    /// Step of the first position that the one-step graph computes; what stands before it is padding, or was computed from it.
+    pub fn begin(&self) -> isize {
+        self.first.max(self.onset.ready)
+    }
+
     /// Step after that of the last position.
     pub fn end(&self) -> isize {
         self.first + self.len as isize
     }
 
-    /// True if values of `reach` steps ago are known: they were fed, or are plain padding.
-    pub fn is_readable(&self, reach: usize) -> bool {
-        reach == 0 || self.first >= 0 || self.past.is_some()
+    /// True if a history must start at step [`Track::begin`] with numbers that are known beforehand, because the windowed tensor has
+    /// positions there that no step computes, or because `padded` asks for some before position 0.
+    pub fn starts_known(&self, padded: bool) -> bool {
+        padded || self.first < self.begin()
     }
 
-    /// Onset of a sequence that begins at step `first` and looks back `reach` steps at this one; `padded` if it looks before position 0.
-    pub fn seen(&self, first: isize, reach: usize, padded: bool) -> Onset {
-        if !padded {
-            return self.onset.later(reach);
-        }
+    /// True if values of `reach` steps ago are known: they were computed, or are plain padding.
+    pub fn is_readable(&self, reach: usize) -> bool {
+        reach == 0 || self.first >= self.begin() || self.past.is_some()
+    }
+
+    /// Onset of what looks back `reach` steps at this sequence; `padded` if it looks before position 0.
+    pub fn seen(&self, reach: usize, padded: bool) -> Onset {
+        let back = reach as isize;
+        let ready = match (padded, self.first < self.begin()) {
+            // All that is read before the sequence begins is in the history from the start.
+            (true, _) => self.begin(),
+            (false, true) => self.begin().max(self.first + back),
+            (false, false) => self.onset.ready + back,
+        };
         // What stands before position 0 is padding in the window only, so the window's beginning shows for `reach` steps.
-        let settled = self.onset.settled.map(|s| s.max(self.first) + reach as isize);
-        Onset { ready: first, settled }
+        let from = |settled: isize| if padded { settled.max(self.first) } else { settled };
+        Onset { ready, settled: self.onset.settled.map(|s| from(s) + back) }
     }
 }
 
