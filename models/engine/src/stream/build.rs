@@ -22,7 +22,7 @@ pub(super) struct State {
 
 /// A one-step graph under construction.
 pub(super) struct Build<'a> {
-    pub graph: Graph,
+    graph: Graph,
     windowed: &'a Graph,
     times: &'a [Time],
     /// Where each node's present value is.

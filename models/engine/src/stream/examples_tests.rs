@@ -1,6 +1,6 @@
 //! Windowed networks of common kinds against their one-step forms: equal at every step, with nothing to allow for.
 
-use super::testing::{Layout, Net, compare, feed, run};
+use super::common_tests::{Layout, Net, compare, feed, run};
 use super::{Stream, stream};
 use crate::index::IndexMap;
 use crate::op::{Binary, Conv, ReduceKind, Unary};
@@ -114,7 +114,7 @@ fn parts_later(graph: &Graph, stream: &Stream, axis: usize) -> bool {
     let streamed = run(stream, &x, &shape, axis, &[]);
     let complete = stream.sequences.iter().position(Option::is_none).unwrap();
     (stream.window..3 * stream.window).any(|step| {
-        let window = super::testing::cut(&x, &shape, axis, step + 1 - stream.window, step + 1);
+        let window = super::common_tests::cut(&x, &shape, axis, step + 1 - stream.window, step + 1);
         crate::reference::evaluate(graph, &[window])[complete] != streamed[step][complete]
     })
 }
@@ -164,6 +164,8 @@ fn a_loop_after_a_valid_convolution_waits_until_that_is_filled() {
     };
     let s = same(build, 2, 9);
     assert_eq!((s.warm_up, s.equal_for_ever), (5, false));
+    // The convolution's history goes on at once, both states of the loop wait.
+    assert_eq!(s.waits, [0, 4, 4]);
 }
 
 #[test]
@@ -249,11 +251,16 @@ fn a_few_last_steps_are_kept_for_what_needs_them_together() {
         // The newest two, the older one last, in one map.
         let map = IndexMap { picks: [2 * steps - 1, 2 * steps - 3].iter().map(|p| *p as u32).collect(), fill: 0.0 };
         let turned = net.g.index(&[y], &[2], map).unwrap();
-        net.done(&[a, mean, turned])
+        // One step among fixed numbers, in one map: no axis of it is time.
+        let framed = IndexMap::from_fn(&[1, 4], 7.0, |at| (1..3).contains(&at[1]).then_some(2 * steps - 3 + at[1]));
+        let framed = net.g.index(&[y], &[1, 4], framed).unwrap();
+        let alone = IndexMap::from_fn(&[1, 3], 7.0, |at| (at[1] == 0).then_some(2 * steps - 1));
+        let alone = net.g.index(&[y], &[1, 3], alone).unwrap();
+        net.done(&[a, mean, turned, framed, alone])
     };
     let s = same(build, 1, 8);
     assert_eq!((s.warm_up, s.equal_for_ever), (3, true));
-    assert_eq!(s.sequences, [None, None, None]);
+    assert_eq!(s.sequences, [None; 5]);
 }
 
 #[test]
@@ -359,7 +366,7 @@ fn states_can_be_kept_and_fed_again() {
     let r = net.lstm(x, 3);
     let graph = net.done(&[r.all]);
     let s = stream(&graph, 0, 0).unwrap();
-    let states = super::testing::initial(&s);
+    let states = super::common_tests::initial(&s);
     let step = |x: f64, states: &[Vec<f64>]| {
         let fed: Vec<Vec<f64>> = std::iter::once(vec![x, -x]).chain(states.iter().cloned()).collect();
         let mut out = crate::reference::evaluate(&s.graph, &fed);

@@ -25,13 +25,13 @@ mod shift;
 mod time;
 
 #[cfg(test)]
+mod common_tests;
+#[cfg(test)]
 mod examples_tests;
 #[cfg(test)]
 mod random_tests;
 #[cfg(test)]
 mod refusal_tests;
-#[cfg(test)]
-mod testing;
 
 pub use refusal::NotStreamable;
 
@@ -127,7 +127,7 @@ pub fn stream(graph: &Graph, input: usize, axis: usize) -> Result<Stream, NotStr
         states: states.len(),
         waits: states.iter().map(|state| state.wait).collect(),
         initial: states.into_iter().map(|state| state.initial).collect(),
-        warm_up: usize::try_from(onset.ready).unwrap_or(0) + 1,
+        warm_up: onset.ready as usize + 1,
         window,
         sequences: times.iter().map(axis_of).collect(),
         equal_for_ever: onset.settled.is_some_and(|step| step < window as isize),

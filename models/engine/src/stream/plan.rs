@@ -35,13 +35,10 @@ impl Planner<'_> {
         if !data.inputs.iter().any(|n| self.track(*n).is_some()) {
             return Ok(self.same(data, self.merged(data)));
         }
-        match &data.op {
-            // The index map decides itself which steps it keeps.
-            Op::Index(map) => return self.index(data, map),
-            Op::Part(i) => return self.part(data, *i),
-            _ => {}
-        }
         let streamed = match &data.op {
+            // A map decides itself which steps it keeps.
+            Op::Index(map) => return self.index(data, map),
+            Op::Part(result) => return self.part(data, *result),
             Op::Unary(_) | Op::Binary(_) => self.aligned(data, true),
             Op::MatMul => self.matmul(data),
             Op::Conv(conv) => self.conv(data, conv),
@@ -51,7 +48,7 @@ impl Planner<'_> {
             },
             Op::Reshape => self.reshape(data),
             Op::Scan(scan) => self.scan(data, scan),
-            Op::Input | Op::Constant(_) | Op::Index(_) | Op::Part(_) => Ok(self.same(data, self.merged(data))),
+            Op::Input | Op::Constant(_) => unreachable!("reads nothing"),
         };
         streamed.or_else(|refusal| self.kept(data).ok_or(refusal))
     }
@@ -77,7 +74,7 @@ impl Planner<'_> {
     }
 
     /// Steps from a position to the window's last step.
-    pub(super) fn until_end(&self, track: &Track, position: usize) -> Result<usize, Refusal> {
+    fn until_end(&self, track: &Track, position: usize) -> Result<usize, Refusal> {
         let step = track.first + position as isize;
         usize::try_from(self.window as isize - 1 - step).map_err(|_| Refusal::NeedsLater)
     }

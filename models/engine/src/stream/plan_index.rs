@@ -47,147 +47,164 @@ impl Past {
     }
 }
 
+/// Inputs of the one-step map: those that are read, one after the other.
+struct Taken {
+    inputs: Vec<(Node, Take)>,
+    /// Where each input of the windowed map begins; 0 for those that are not read.
+    begins: Vec<usize>,
+    total: usize,
+}
+
+impl Taken {
+    fn new(count: usize) -> Self {
+        Self { inputs: Vec::new(), begins: vec![0; count], total: 0 }
+    }
+
+    fn push(&mut self, input: usize, node: Node, take: Take, elements: usize) {
+        self.begins[input] = self.total;
+        self.total += elements;
+        self.inputs.push((node, take));
+    }
+}
+
+/// Smallest and largest offset or position that a map reads of each input; none if it reads nothing.
+type Ranges<T> = Vec<Option<(T, T)>>;
+
+fn widen<T: Ord + Copy>(range: &mut Option<(T, T)>, to: T) {
+    let (low, high) = range.unwrap_or((to, to));
+    *range = Some((low.min(to), high.max(to)));
+}
+
 impl Planner<'_> {
+    /// An index map over at least one sequence.
     pub(super) fn index(&self, data: &NodeData, map: &IndexMap) -> Result<Plan, Refusal> {
         let sources: Vec<Source> = data.inputs.iter().map(|n| self.source(*n)).collect();
-        match recognise(&data.shape, map, &sources) {
-            Ok(shift) => match self.shift(data, map, &shift, &sources) {
-                Err(refusal) => self.picked(data, map, &sources)?.ok_or(refusal),
-                planned => planned,
-            },
+        let shifted = recognise(&data.shape, map, &sources).and_then(|shift| self.shift(data, map, &shift, &sources));
+        match shifted {
             Err(refusal) => self.picked(data, map, &sources)?.ok_or(refusal),
+            planned => planned,
         }
+    }
+
+    fn source(&self, node: Node) -> Source<'_> {
+        let shape = self.graph.shape(node);
+        let line = self.track(node).map(|track| Line::new(shape, track.axis));
+        let numbers = self.graph.constant_data(node).map(|data| &data[..]);
+        Source { elements: elements(shape), line, is_newest: matches!(self.time(node), Time::Newest(_)), numbers }
     }
 
     fn sequence(&self, node: Node) -> Track {
         self.track(node).expect("a moving column reads a sequence")
     }
 
-    fn source(&self, node: Node) -> Source<'_> {
-        let shape = self.graph.shape(node);
-        let line = self.track(node).map(|track| Line::new(shape, track.axis));
-        Source { elements: elements(shape), line, numbers: self.graph.constant_data(node).map(|data| &data[..]) }
-    }
-
-    /// All columns, each at its delay. The result stands where the latest of its columns is complete.
+    /// All columns, each at its delay.
     fn shift(&self, data: &NodeData, map: &IndexMap, shift: &Shift, sources: &[Source]) -> Result<Plan, Refusal> {
-        // Of each input that is read, the smallest and the largest offset.
-        let mut ranges: Vec<Option<(isize, isize)>> = vec![None; sources.len()];
-        let mut first = isize::MIN;
+        let mut ranges: Ranges<isize> = vec![None; sources.len()];
         for column in &shift.columns {
             match *column {
-                Column::Moving { input, offset, .. } => {
-                    first = first.max(self.sequence(data.inputs[input]).first + offset);
-                    let (low, high) = ranges[input].unwrap_or((offset, offset));
-                    ranges[input] = Some((low.min(offset), high.max(offset)));
-                }
+                Column::Moving { input, offset, .. } => widen(&mut ranges[input], offset),
                 Column::Still(From::Still { input, .. }) => {
                     self.beside(data.inputs[input], None)?;
-                    ranges[input] = Some((0, 0));
+                    widen(&mut ranges[input], 0);
                 }
                 Column::Still(_) => {}
             }
         }
         let len = data.shape[shift.axis];
-        let window = self.window as isize;
-        let tracks = data.inputs.iter().zip(&ranges).zip(&shift.overrun);
-        for ((node, range), overrun) in tracks {
-            let (Some(track), Some((_, high))) = (self.track(*node), range) else { continue };
-            if *overrun {
-                // Filling behind the last position must not show before the window is over.
-                first = first.max(window - track.len as isize + high);
-            }
-        }
-        // A delay written as padding that is cut off at the end: taken late at once, so that nothing stands before its begin.
-        let begin = data.inputs.iter().filter_map(|n| self.track(*n)).map(|track| track.begin()).max().unwrap_or(0);
-        let late = window - (first + len as isize);
-        first += late.min(begin - first).max(0);
-        let (mut inputs, mut begins, mut begin) = (Vec::new(), vec![0; sources.len()], 0);
+        let first = self.first_of(data, len, shift, &ranges).ok_or(Refusal::Scatters)?;
+        let delay = |input: usize, offset: isize| (first - self.sequence(data.inputs[input]).first - offset) as usize;
+
+        let mut taken = Taken::new(sources.len());
         let mut reaches = vec![0; sources.len()];
         let (mut onset, mut past): (Option<Onset>, _) = (None, Past::new());
         for (input, node) in data.inputs.iter().enumerate() {
             let Some((low, high)) = ranges[input] else { continue };
-            begins[input] = begin;
             let Some(track) = self.track(*node) else {
                 past.add(None);
-                inputs.push((*node, Take::Whole));
-                begin += sources[input].elements;
+                taken.push(input, *node, Take::Whole, sources[input].elements);
                 continue;
             };
-            let delay = |offset: isize| first - track.first - offset;
-            let reach = delay(low) as usize;
+            let reach = delay(input, low);
             readable(&track, reach)?;
             let padding = shift.padding.filter(|_| low < 0);
-            past.add_until(track.begin() + delay(high), padding, &track);
+            past.add_until(track.begin() + delay(input, high) as isize, padding, &track);
             let seen = track.seen(reach, padding.is_some());
             onset = Some(onset.map_or(seen, |o| o.and(seen)));
-            inputs.push((*node, Take::Past { reach, steps: reach + 1, padding }));
             reaches[input] = reach;
-            begin += sources[input].elements / track.len * (reach + 1);
+            let take = Take::Past { reach, steps: reach + 1, padding };
+            taken.push(input, *node, take, sources[input].elements / track.len * (reach + 1));
         }
-        // No moving column: the map takes nothing from a sequence.
-        let onset = onset.ok_or(Refusal::Scatters)?;
-        // Fixed filling in a column of its own is no padding in front.
+        // Filling in a column of its own is no padding in front.
         if shift.columns.contains(&Column::Still(From::Filled)) {
             past.add(None);
         }
+        let onset = onset.expect("some column moves");
         let pick = |column: &Column| match *column {
-            Column::Still(From::Still { input, place }) => (begins[input] + place) as u32,
+            Column::Still(From::Still { input, place }) => (taken.begins[input] + place) as u32,
             Column::Still(_) => FILLED,
             Column::Moving { input, rest, offset } => {
-                let delay = (first - self.sequence(data.inputs[input]).first - offset) as usize;
-                let position = reaches[input] - delay;
-                let line = line(sources, input);
-                (begins[input] + line.place_in(reaches[input] + 1, rest, position)) as u32
+                let reach = reaches[input];
+                let place = line(sources, input).place_in(reach + 1, rest, reach - delay(input, offset));
+                (taken.begins[input] + place) as u32
             }
         };
-        let picks = shift.columns.iter().map(pick).collect();
-        let shape = one_step(&data.shape, shift.axis);
-        let op = Op::Index(IndexMap { picks, fill: map.fill });
-        let track = Track { axis: shift.axis, first, len, onset, past: past.known(first.max(onset.ready)) };
-        Ok(Plan { inputs, op, shape, time: Time::Along(track) })
+        let op = Op::Index(IndexMap { picks: shift.columns.iter().map(pick).collect(), fill: map.fill });
+        let past = past.known(first.max(onset.ready));
+        let time = Time::Along(Track { axis: shift.axis, first, len, onset, past });
+        Ok(Plan { inputs: taken.inputs, op, shape: one_step(&data.shape, shift.axis), time })
     }
 
-    /// The map over the positions that it picks, if they are few.
+    /// Step at which position 0 of the result stands: where the latest of its columns is complete. None if no column moves.
+    fn first_of(&self, data: &NodeData, len: usize, shift: &Shift, ranges: &Ranges<isize>) -> Option<isize> {
+        let window = self.window as isize;
+        let (mut first, mut begin) = (None, 0);
+        for (input, node) in data.inputs.iter().enumerate() {
+            let (Some(track), Some((_, high))) = (self.track(*node), ranges[input]) else { continue };
+            // Filling behind the last position must not show before the window is over.
+            let behind = if shift.overrun[input] { window - track.end() } else { 0 };
+            first = first.max(Some(track.first + high + behind.max(0)));
+            begin = begin.max(track.begin());
+        }
+        let first = first?;
+        // A delay that is written as padding, cut off at the end: taken late at once, so that nothing stands before its begin.
+        let late = window - (first + len as isize);
+        Some(first + late.min(begin - first).max(0))
+    }
+
+    /// The map over the positions that it picks; nothing if they are more than a few.
     fn picked(&self, data: &NodeData, map: &IndexMap, sources: &[Source]) -> Result<Option<Plan>, Refusal> {
         let from = origins(map, sources);
-        let mut ranges: Vec<Option<(usize, usize)>> = vec![None; sources.len()];
+        let mut ranges: Ranges<usize> = vec![None; sources.len()];
         for one in &from {
-            let (input, position) = match *one {
-                From::Filled => continue,
-                From::Still { input, .. } => (input, 0),
-                From::Step { input, position, .. } => (input, position),
-            };
-            let (low, high) = ranges[input].unwrap_or((position, position));
-            ranges[input] = Some((low.min(position), high.max(position)));
+            match *one {
+                From::Filled => {}
+                From::Still { input, .. } => widen(&mut ranges[input], 0),
+                From::Step { input, position, .. } => widen(&mut ranges[input], position),
+            }
         }
-        let (mut inputs, mut begins, mut begin) = (Vec::new(), vec![0; sources.len()], 0);
-        let mut time = Time::Still;
+        let (mut taken, mut time) = (Taken::new(sources.len()), Time::Still);
         for (input, node) in data.inputs.iter().enumerate() {
             let Some((low, high)) = ranges[input] else { continue };
-            begins[input] = begin;
             let Some(track) = self.track(*node) else {
                 time = meet(time, self.time(*node));
-                inputs.push((*node, Take::Whole));
-                begin += sources[input].elements;
+                taken.push(input, *node, Take::Whole, sources[input].elements);
                 continue;
             };
             let Some((take, own)) = self.keep(&track, low, high)? else { return Ok(None) };
             time = meet(time, own);
-            inputs.push((*node, take));
-            begin += sources[input].elements / track.len * (high - low + 1);
+            taken.push(input, *node, take, sources[input].elements / track.len * (high - low + 1));
         }
         let pick = |from: &From| match *from {
             From::Filled => FILLED,
-            From::Still { input, place } => (begins[input] + place) as u32,
+            From::Still { input, place } => (taken.begins[input] + place) as u32,
             From::Step { input, rest, position } => {
                 let (low, high) = ranges[input].expect("every picked input has a range");
-                let line = line(sources, input);
-                (begins[input] + line.place_in(high - low + 1, rest, position - low)) as u32
+                let place = line(sources, input).place_in(high - low + 1, rest, position - low);
+                (taken.begins[input] + place) as u32
             }
         };
         let op = Op::Index(IndexMap { picks: from.iter().map(pick).collect(), fill: map.fill });
-        Ok(Some(Plan { inputs, op, shape: data.shape.clone(), time }))
+        Ok(Some(Plan { inputs: taken.inputs, op, shape: data.shape.clone(), time }))
     }
 }
 

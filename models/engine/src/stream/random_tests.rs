@@ -1,6 +1,6 @@
 //! Seeded stacks of streamable layers: windowed and one-step forms agree at every step.
 
-use super::testing::{Layout, Net, Seeded, compare};
+use super::common_tests::{Layout, Net, Seeded, compare};
 use crate::index::IndexMap;
 use crate::op::{Binary, ReduceKind, Unary};
 use crate::{Graph, Node};

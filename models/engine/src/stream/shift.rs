@@ -14,6 +14,8 @@ pub(super) struct Source<'a> {
     pub elements: usize,
     /// The time axis of a sequence.
     pub line: Option<Line>,
+    /// True if it stands at the window's last step.
+    pub is_newest: bool,
     /// Numbers of a constant.
     pub numbers: Option<&'a [f32]>,
 }
@@ -113,11 +115,18 @@ pub(super) struct Shift {
 pub(super) fn recognise(shape: &[usize], map: &IndexMap, sources: &[Source]) -> Result<Shift, Refusal> {
     let from = origins(map, sources);
     let axes = (0..shape.len()).filter(|axis| shape[*axis] > 1);
-    let shifts = axes.clone().filter_map(|axis| along(shape, axis, &from, map.fill, sources));
-    shifts.min_by_key(|shift| spread(shift, sources.len())).ok_or_else(|| disorder(shape, axes, &from))
+    let tried: Vec<_> = axes.clone().map(|axis| along(shape, axis, &from, map.fill, sources)).collect();
+    let beside =
+        tried.iter().find_map(|tried| tried.as_ref().err().filter(|refusal| **refusal != Refusal::Scatters)).copied();
+    let best = tried.into_iter().flatten().min_by_key(|shift| spread(shift, sources.len()));
+    best.ok_or_else(|| beside.unwrap_or_else(|| disorder(shape, axes, &from)))
 }
 
-fn along(shape: &[usize], axis: usize, from: &[From], fill: f32, sources: &[Source]) -> Option<Shift> {
+/// The map with this axis as time.
+///
+/// # Errors
+/// It is not: [`Refusal::Scatters`], unless only what stands beside the sequences is in the way.
+fn along(shape: &[usize], axis: usize, from: &[From], fill: f32, sources: &[Source]) -> Result<Shift, Refusal> {
     let number = |from: From| match from {
         From::Filled => Some(fill),
         From::Still { input, place } => sources[input].numbers.map(|numbers| numbers[place]),
@@ -137,31 +146,32 @@ fn along(shape: &[usize], axis: usize, from: &[From], fill: f32, sources: &[Sour
                 *from == column[0] || bits(*from).is_some() && bits(*from) == bits(column[0])
             };
             if !column.iter().all(like_the_first) {
-                return None;
+                let is_newest = |from: &From| matches!(*from, From::Still { input, .. } if sources[input].is_newest);
+                return Err(if column.iter().any(is_newest) { Refusal::MeetsNewest } else { Refusal::OwnNumbers });
             }
             shift.columns.push(Column::Still(column[0]));
             continue;
         };
         // One step among fixed numbers, such as padded features, is no sequence.
         if column.iter().filter(|from| matches!(from, From::Step { .. })).count() < 2 {
-            return None;
+            return Err(Refusal::Scatters);
         }
         let len = sources[input].line.map_or(0, |line| line.len);
         for (from, p) in column.into_iter().zip(0_isize..) {
             match usize::try_from(p + offset) {
                 Ok(position) if position < len => {
                     if from != (From::Step { input, rest, position }) {
-                        return None;
+                        return Err(Refusal::Scatters);
                     }
                 }
                 Ok(_) => {
-                    number(from)?;
+                    number(from).ok_or(Refusal::Scatters)?;
                     shift.overrun[input] = true;
                 }
                 Err(_) => {
-                    let before = number(from)?;
+                    let before = number(from).ok_or(Refusal::Scatters)?;
                     if shift.padding.is_some_and(|other| other.to_bits() != before.to_bits()) {
-                        return None;
+                        return Err(Refusal::Scatters);
                     }
                     shift.padding = Some(before);
                 }
@@ -169,7 +179,7 @@ fn along(shape: &[usize], axis: usize, from: &[From], fill: f32, sources: &[Sour
         }
         shift.columns.push(Column::Moving { input, rest, offset });
     }
-    Some(shift)
+    Ok(shift)
 }
 
 /// Place of the first element of each column.

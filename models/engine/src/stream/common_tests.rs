@@ -56,10 +56,6 @@ impl Layout {
         }
     }
 
-    pub fn feature_axis(self) -> usize {
-        if self == Self::Channels { 1 } else { 2 }
-    }
-
     pub fn shape(self, steps: usize, features: usize) -> Vec<usize> {
         match self {
             Self::BatchFirst => vec![1, steps, features],
