@@ -16,6 +16,7 @@ mod moves;
 pub mod op;
 pub mod program;
 pub mod reference;
+pub mod stream;
 
 pub use graph::{Graph, GraphError, Node};
 pub use kernel::Path;
