@@ -11,6 +11,7 @@ use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
 use crate::error::{ModelError, Refusal};
+use crate::guard::{self, refused};
 use crate::lower::{self, Unsupported};
 use crate::{file, limits};
 
@@ -81,7 +82,7 @@ impl Network {
     /// # Errors
     /// As [`Network::read`].
     pub fn on(proto: &ModelProto, rows: usize, path: Path) -> Result<Self, ModelError> {
-        let typed = typed(proto, rows)?;
+        let typed = lower::typed(proto, rows)?;
         match lower::lower(&typed) {
             Ok(graph) => Self::native(proto, &graph, path),
             Err(why) => Self::fallback(proto, typed, why),
@@ -94,7 +95,7 @@ impl Network {
     /// tract cannot run the graph.
     pub fn on_tract(proto: &ModelProto, rows: usize) -> Result<Self, ModelError> {
         let asked = Unsupported { node: String::new(), operator: String::new(), why: "tract was asked for".into() };
-        Self::fallback(proto, typed(proto, rows)?, asked)
+        Self::fallback(proto, lower::typed(proto, rows)?, asked)
     }
 
     fn native(proto: &ModelProto, graph: &Graph, path: Path) -> Result<Self, ModelError> {
@@ -113,7 +114,7 @@ impl Network {
 
     fn fallback(proto: &ModelProto, mut typed: TypedModel, why: Unsupported) -> Result<Self, ModelError> {
         lower::reset_states(&mut typed);
-        let runner = TractRunner::new(typed).map_err(|e| refused(&e))?;
+        let runner = TractRunner::new(typed)?;
         let shapes = |all: &[Vec<usize>]| all.to_vec().into_iter();
         let inputs = infos(&input_names(proto), shapes(&runner.input_shapes));
         let outputs = infos(&output_names(proto), shapes(&runner.output_shapes));
@@ -195,14 +196,15 @@ struct TractRunner {
 }
 
 impl TractRunner {
-    fn new(typed: TypedModel) -> TractResult<Self> {
+    fn new(typed: TypedModel) -> Result<Self, ModelError> {
         let shapes = |outlets: &[OutletId]| -> TractResult<Vec<Vec<usize>>> {
             outlets
                 .iter()
                 .map(|o| {
                     let fact = typed.outlet_fact(*o)?;
                     let shape = fact.shape.as_concrete().map(<[usize]>::to_vec);
-                    let shape = shape.ok_or_else(|| TractError::msg(format!("shape {:?} is not static", fact.shape)))?;
+                    let shape =
+                        shape.ok_or_else(|| TractError::msg(format!("shape {:?} is not static", fact.shape)))?;
                     let numbers = shape.iter().try_fold(1_usize, |n, d| n.checked_mul(*d));
                     if fact.datum_type != f32::datum_type() || numbers.is_none_or(|n| n > limits::TENSOR_NUMBERS_MAX) {
                         return Err(TractError::msg(format!("{:?} of shape {shape:?}", fact.datum_type)));
@@ -211,12 +213,13 @@ impl TractRunner {
                 })
                 .collect()
         };
-        let (input_shapes, output_shapes) = (shapes(&typed.inputs)?, shapes(&typed.outputs)?);
+        let both = shapes(&typed.inputs).and_then(|inputs| Ok((inputs, shapes(&typed.outputs)?)));
+        let (input_shapes, output_shapes) = both.map_err(|e| refused(&e))?;
         let zeros = |all: &[Vec<usize>]| all.iter().map(|s| vec![0.0; s.iter().product()]).collect::<Vec<_>>();
         let (inputs, outputs) = (zeros(&input_shapes), zeros(&output_shapes));
-        let state = typed.into_optimized()?.into_runnable()?.spawn()?;
+        let state = guard::plan(typed)?;
         let mut runner = Self { state, input_shapes, output_shapes, inputs, outputs };
-        runner.try_run()?;
+        runner.try_run().map_err(|e| refused(&e))?;
         Ok(runner)
     }
 
@@ -247,20 +250,6 @@ impl TractRunner {
         }
         Ok(())
     }
-}
-
-/// The typed graph, or the sentence why there is none.
-pub(crate) fn typed(proto: &ModelProto, rows: usize) -> Result<TypedModel, ModelError> {
-    lower::typed(proto, rows).map_err(|e| refused(&e))
-}
-
-pub(crate) fn refused(error: &TractError) -> ModelError {
-    ModelError::new(
-        Refusal::Engine,
-        format!("the engine cannot run the graph ({})", error.root_cause()),
-        "a static graph of standard operators, opset 9 to 18, is allowed",
-        "export the model with static shapes",
-    )
 }
 
 /// Names of the graph's inputs that are not weights.
