@@ -51,12 +51,12 @@ pub(crate) struct Walk {
 /// A piece of a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Segment {
-    /// Neighbours stay neighbours.
-    Copy { source: u32, from: u32, to: u32, len: u32 },
+    /// Rows whose neighbours stay neighbours, equally far apart on both sides.
+    Copy { source: u32, from: u32, to: u32, len: u32, count: u32, from_step: u32, to_step: u32 },
     /// One by one, from places in the table.
     Gather { source: u32, table: u32, to: u32, len: u32 },
-    /// The filling.
-    Fill { to: u32, len: u32 },
+    /// The filling, in rows equally far apart.
+    Fill { to: u32, len: u32, count: u32, to_step: u32 },
 }
 
 /// One step. Work is fixed by its fields.
@@ -142,6 +142,21 @@ impl Step {
         }
     }
 
+    /// What it writes; a loop writes in its body.
+    pub(crate) fn out(&self) -> Option<Place> {
+        match self {
+            Self::Dense { out, .. }
+            | Self::Pack { out, .. }
+            | Self::Slide { out, .. }
+            | Self::Unary { out, .. }
+            | Self::Binary { out, .. }
+            | Self::Reduce { out, .. }
+            | Self::Move { out, .. }
+            | Self::Copy { out, .. } => Some(*out),
+            Self::Loop { .. } => None,
+        }
+    }
+
     /// Name, as shown to people.
     pub(crate) fn name(&self) -> String {
         match self {
@@ -173,15 +188,8 @@ impl Step {
     /// Numbers that one run writes.
     pub(crate) fn written(&self) -> usize {
         match self {
-            Self::Dense { out, .. }
-            | Self::Pack { out, .. }
-            | Self::Slide { out, .. }
-            | Self::Unary { out, .. }
-            | Self::Binary { out, .. }
-            | Self::Reduce { out, .. }
-            | Self::Move { out, .. }
-            | Self::Copy { out, .. } => out.len,
             Self::Loop { trips, body, .. } => trips * body.iter().map(Self::written).sum::<usize>(),
+            _ => self.out().map_or(0, |out| out.len),
         }
     }
 }
