@@ -8,11 +8,14 @@
 #[cfg(test)]
 mod graph_tests;
 
+mod copy;
+pub mod gradient;
 pub mod graph;
 pub mod index;
 mod moves;
 pub mod op;
 pub mod reference;
+pub mod testing;
 
 pub use graph::{Graph, GraphError, Node};
 pub use op::{Binary, Conv, Op, ReduceKind, Unary};
