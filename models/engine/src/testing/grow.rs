@@ -93,7 +93,7 @@ impl Grower<'_> {
                 let other = self.operand(x)?;
                 let other = self.positive(other)?;
                 let node = self.graph.binary(Binary::Divide, x.node, other.node)?;
-                Ok(Live { node, magnitude: 2.0 * x.magnitude })
+                self.fitted(Live { node, magnitude: 2.0 * x.magnitude })
             }
             Kind::Power => self.power(x),
             Kind::Choice => {
@@ -101,11 +101,7 @@ impl Grower<'_> {
                 let function = self.random.pick(&[Binary::Minimum, Binary::Maximum, Binary::PRelu]);
                 self.combine(function, x, other)
             }
-            Kind::Compare => {
-                let other = self.operand(x)?;
-                let node = self.graph.binary(Binary::Greater, x.node, other.node)?;
-                Ok(Live { node, magnitude: 1.0 })
-            }
+            Kind::Compare => self.compare(x),
             Kind::Slope => self.slope(x),
             Kind::MatMul => self.matmul(x),
             Kind::Conv => self.conv(x),
@@ -226,6 +222,21 @@ impl Grower<'_> {
                 self.fitted(Live { node, ..x })
             }
         }
+    }
+
+    /// 1 or 0 by a comparison, or x where that is 1.
+    fn compare(&mut self, x: Live) -> Result<Live, GraphError> {
+        let other = self.operand(x)?;
+        let mut node = self.graph.binary(Binary::Greater, x.node, other.node)?;
+        if self.random.once_in(3) {
+            let larger = self.graph.binary(Binary::Maximum, x.node, other.node)?;
+            node = self.graph.binary(Binary::Equal, x.node, larger)?;
+        }
+        if self.random.once_in(3) {
+            return self.fitted(Live { node, magnitude: 1.0 });
+        }
+        let node = self.graph.binary(Binary::Multiply, node, x.node)?;
+        self.fitted(Live { node, ..x })
     }
 
     fn power(&mut self, x: Live) -> Result<Live, GraphError> {

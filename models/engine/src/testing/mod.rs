@@ -28,7 +28,7 @@ pub enum Kind {
     Power,
     /// The smaller or larger of two, parametric relu.
     Choice,
-    /// 0 or 1 by a comparison: values jump.
+    /// Comparisons, and what they let through: values jump.
     Compare,
     /// Derivatives of functions of one number.
     Slope,
