@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::gradient::leads::Leads;
 use crate::graph::{Graph, GraphError, Node, err};
-use crate::index::{IndexMap, elements};
+use crate::index::{FILLED, IndexMap, elements};
 use crate::op::{Binary, NodeData, Op, ReduceKind};
 
 /// A graph being extended by adjoints.
@@ -94,12 +94,53 @@ impl Backward {
     }
 
     fn total(&mut self, contributions: Vec<Node>) -> Result<Option<Node>, GraphError> {
-        let mut contributions = contributions.into_iter();
-        let Some(mut sum) = contributions.next() else { return Ok(None) };
-        for other in contributions {
-            sum = self.graph.binary(Binary::Add, sum, other)?;
+        let mut terms: Vec<Node> = Vec::new();
+        for new in contributions {
+            let merged = terms.iter().enumerate().find_map(|(i, term)| Some((i, self.interleaved(*term, new)?)));
+            match merged {
+                Some((i, (inputs, map))) => {
+                    let shape = self.graph.shape(new).to_vec();
+                    terms[i] = self.graph.index(&inputs, &shape, map)?;
+                }
+                None => terms.push(new),
+            }
+        }
+        let mut terms = terms.into_iter();
+        let Some(mut sum) = terms.next() else { return Ok(None) };
+        for term in terms {
+            sum = self.graph.binary(Binary::Add, sum, term)?;
         }
         Ok(Some(sum))
+    }
+
+    /// The sum of two adjoints as one map, if both are maps that leave each other's places 0: slices put side by side again.
+    fn interleaved(&self, a: Node, b: Node) -> Option<(Vec<Node>, IndexMap)> {
+        if self.graph.shape(a) != self.graph.shape(b) {
+            return None;
+        }
+        let ((mut inputs, first), (more, second)) = (self.map_of(a)?, self.map_of(b)?);
+        let disjoint = |(a, b): (&u32, &u32)| *a == FILLED || *b == FILLED;
+        if first.fill != 0.0 || second.fill != 0.0 || !first.picks.iter().zip(second.picks.iter()).all(disjoint) {
+            return None;
+        }
+        let offset: usize = inputs.iter().map(|input| elements(self.graph.shape(*input))).sum();
+        let behind = |pick: u32| if pick == FILLED { FILLED } else { pick + offset as u32 };
+        let pick = |(a, b): (&u32, &u32)| if *a == FILLED { behind(*b) } else { *a };
+        let picks = first.picks.iter().zip(second.picks.iter()).map(pick).collect();
+        inputs.extend(more);
+        Some((inputs, IndexMap { picks, fill: 0.0 }))
+    }
+
+    /// The map that makes an appended node, whatever its shape, and the nodes from which it picks.
+    fn map_of(&self, x: Node) -> Option<(Vec<Node>, &IndexMap)> {
+        let mut source = x;
+        while let (Op::Reshape, [inner]) = (&self.graph.node(source).op, self.graph.node(source).inputs.as_slice()) {
+            source = *inner;
+        }
+        match &self.graph.node(source).op {
+            Op::Index(map) if !self.is_own(source) => Some((self.graph.node(source).inputs.clone(), map)),
+            _ => None,
+        }
     }
 
     fn rule(&mut self, node: Node, data: &NodeData, adjoint: Node) -> Result<(), GraphError> {
@@ -176,15 +217,8 @@ impl Backward {
 
     /// Moves numbers of an adjoint; two moves in a row become one.
     pub(super) fn moved(&mut self, x: Node, shape: &[usize], map: IndexMap) -> Result<Node, GraphError> {
-        let mut source = x;
-        while let (Op::Reshape, [inner]) = (&self.graph.node(source).op, self.graph.node(source).inputs.as_slice()) {
-            source = *inner;
-        }
-        if let (Op::Index(first), [inner]) = (&self.graph.node(source).op, self.graph.node(source).inputs.as_slice()) {
-            if let Some(both) = first.then(&map).filter(|_| !self.is_own(source)) {
-                let inner = *inner;
-                return self.graph.index(&[inner], shape, both);
-            }
+        if let Some((inputs, both)) = self.map_of(x).and_then(|(inputs, first)| Some((inputs, first.then(&map)?))) {
+            return self.graph.index(&inputs, shape, both);
         }
         self.graph.index(&[x], shape, map)
     }
