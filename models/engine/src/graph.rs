@@ -355,9 +355,9 @@ impl Graph {
     }
 
     fn push(&mut self, op: Op, inputs: Vec<Node>, shape: Vec<usize>) -> Result<Node, GraphError> {
-        let count = shape.iter().try_fold(1_usize, |n, d| n.checked_mul(*d)).filter(|n| *n <= ELEMENTS_MAX);
-        if count.is_none() || shape.len() > RANK_MAX {
-            return err(format!("a tensor of shape {shape:?}; at most {ELEMENTS_MAX} numbers on {RANK_MAX} axes"));
+        check_size(&shape)?;
+        if shape.len() > RANK_MAX {
+            return err(format!("a tensor of shape {shape:?}; at most {RANK_MAX} axes are allowed"));
         }
         if self.nodes.len() >= NODES_MAX {
             return err(format!("more than {NODES_MAX} nodes"));
@@ -371,6 +371,15 @@ impl Graph {
         self.nodes.push(data);
         Ok(Node((self.nodes.len() - 1) as u32))
     }
+}
+
+/// Refuses a tensor of too many numbers, before anything of its size is laid out.
+pub(crate) fn check_size(shape: &[usize]) -> Result<(), GraphError> {
+    let count = shape.iter().try_fold(1_usize, |n, d| n.checked_mul(*d));
+    if count.is_none_or(|n| n > ELEMENTS_MAX) {
+        return err(format!("a tensor of shape {shape:?}; at most {ELEMENTS_MAX} numbers are allowed"));
+    }
+    Ok(())
 }
 
 /// Shape of two broadcast tensors of the same rank.

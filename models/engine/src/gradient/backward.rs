@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::gradient::leads::Leads;
-use crate::graph::{Graph, GraphError, Node, err};
+use crate::graph::{Graph, GraphError, Node, check_size, err};
 use crate::index::{FILLED, IndexMap, elements};
 use crate::op::{Binary, NodeData, Op, ReduceKind};
 
@@ -63,6 +63,13 @@ impl Backward {
         if self.wants(node) {
             self.pending[node.index()].push(adjoint);
         }
+    }
+
+    /// A new input as the adjoint of a node.
+    pub(super) fn seed(&mut self, node: Node, shape: &[usize]) -> Result<Node, GraphError> {
+        let seed = self.graph.input(shape)?;
+        self.contribute(node, seed);
+        Ok(seed)
     }
 
     /// The adjoint after the sweep, maybe narrow; `None` where it is zero.
@@ -207,6 +214,13 @@ impl Backward {
         }
         let factor = self.graph.scalar(factor)?;
         self.graph.binary(Binary::Multiply, adjoint, factor)
+    }
+
+    /// The adjoint of a node of this shape on which nothing depends.
+    pub(super) fn zeros(&mut self, shape: &[usize]) -> Result<Node, GraphError> {
+        let wide = self.wide(shape);
+        check_size(&wide)?;
+        self.graph.constant(&wide, vec![0.0; elements(&wide)])
     }
 
     /// An adjoint without narrow axes, for a node of this shape.

@@ -1,7 +1,7 @@
 //! Adjoints through convolutions: of the input by a convolution with the weights turned around, of the weights by a matrix product.
 
 use crate::gradient::backward::Backward;
-use crate::graph::{GraphError, Node};
+use crate::graph::{GraphError, Node, check_size};
 use crate::index::{IndexMap, elements, place, strides};
 use crate::op::Conv;
 
@@ -47,6 +47,7 @@ impl Backward {
         let batch = self.seeds.unwrap_or(1) * samples;
         let mut shape = vec![batch, sy[1]];
         shape.extend(axes.iter().map(|axis| axis.end - axis.start));
+        check_size(&shape)?;
         let from = strides(&[&[batch], &sy[1..]].concat());
         let map = IndexMap::from_fn(&shape, 0.0, |at| {
             let spatial = axes.iter().zip(&at[2..]).zip(&from[2..]);
@@ -96,6 +97,7 @@ impl Backward {
         let mut axes = vec![conv.groups, samples];
         axes.extend(&sy[2..]);
         axes.extend(&sw[1..]);
+        check_size(&axes)?;
         let from = strides(&sx);
         let map = IndexMap::from_fn(&axes, 0.0, |at| {
             let (spot, tap) = (&at[2..2 + spatial], &at[2 + spatial..]);

@@ -10,6 +10,18 @@
 //!
 //! The method is that of Griewank and Walther, "Evaluating Derivatives", 2nd ed. 2008, chapter 3, with the whole sweep laid out at build time.
 //!
+//! ```
+//! use flyball_engine::{Graph, Unary, gradient::jacobian, reference::evaluate};
+//! let mut graph = Graph::new();
+//! let x = graph.input(&[1, 2])?;
+//! let y = graph.unary(Unary::Square, x)?;
+//! graph.output(y);
+//! let derived = jacobian(&graph, &[x], &[0])?;
+//! let found = evaluate(&derived, &[vec![3.0, 5.0]]);
+//! assert_eq!(found, [vec![9.0, 25.0], vec![6.0, 0.0, 0.0, 10.0]]);
+//! # Ok::<(), flyball_engine::GraphError>(())
+//! ```
+//!
 //! Parts: `backward` sweeps from outputs to inputs; `leads` says what to leave out; `rules`, `linear`, `conv`, `moves`, `scan` and `trip` hold one
 //! rule per operator; `curvature` differentiates derivatives; `parameters` turns weights into inputs.
 
@@ -27,7 +39,7 @@ mod tests;
 mod trip;
 
 use crate::copy::Copier;
-use crate::graph::{Graph, GraphError, Node, err};
+use crate::graph::{ELEMENTS_MAX, Graph, GraphError, Node, err};
 use crate::index::elements;
 use crate::op::{Binary, Op, Unary};
 
@@ -115,6 +127,15 @@ fn seeded(graph: &Graph, wrt: &[Node], outputs: &[usize], by_rows: bool) -> Resu
         shape
     };
     let count: usize = outputs.iter().map(|output| elements(&own(output))).sum();
+    for node in outputs.iter().chain(wrt) {
+        if elements(graph.shape(*node)).saturating_mul(count) > ELEMENTS_MAX {
+            let shape = graph.shape(*node);
+            return err(format!(
+                "derivatives of {count} numbers beside a tensor of shape {shape:?}: at most {ELEMENTS_MAX} in all are \
+                 allowed; choose fewer outputs, fewer rows, or a product with weights of the outputs"
+            ));
+        }
+    }
     // A single seed needs no axis.
     let mut backward = Backward::new(graph, wrt, (count > 1).then_some(count));
     let mut first = 0;

@@ -4,7 +4,7 @@
 //! otherwise is laid out in *layers*, each with at most one pick per input element, and the layers are summed.
 
 use crate::gradient::backward::Backward;
-use crate::graph::{GraphError, Node};
+use crate::graph::{GraphError, Node, check_size};
 use crate::index::{FILLED, IndexMap, broadcast_strides, elements, for_each, place, strides};
 use crate::op::{Binary, ReduceKind};
 
@@ -105,6 +105,7 @@ impl Backward {
         let few: Vec<usize> = (0..heavy.len()).collect();
         let more = self.layered(&rest, &few, layers - common, adjoint)?;
         let seeds = self.seeds.unwrap_or(1);
+        check_size(&[seeds, sources.count()])?;
         let map = IndexMap::from_fn(&[seeds, sources.count()], 0.0, |at| {
             heavy.binary_search(&at[1]).ok().map(|i| at[0] * heavy.len() + i)
         });
@@ -117,6 +118,7 @@ impl Backward {
     fn layered(&mut self, sources: &Sources, of: &[usize], layers: usize, adjoint: Node) -> Result<Node, GraphError> {
         let (seeds, front) = (self.seeds.unwrap_or(1), self.front());
         let stride = elements(&self.narrow(adjoint));
+        check_size(&[seeds, layers, of.len()])?;
         let map = IndexMap::from_fn(&[seeds, layers, of.len()], 0.0, |at| {
             sources.of(of[at[2]]).get(at[1]).map(|place| at[0] * stride + *place as usize)
         });

@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use crate::copy::Copier;
 use crate::gradient::backward::Backward;
 use crate::graph::{Graph, GraphError, Node};
-use crate::index::elements;
 use crate::op::{Binary, Op, Scan};
 
 /// What feeds the adjoint of one of the body's outputs.
@@ -180,20 +179,5 @@ impl<'a> Trip<'a> {
             graph.output(result);
         }
         Ok(graph)
-    }
-}
-
-impl Backward {
-    /// A new input as the adjoint of a node.
-    pub(super) fn seed(&mut self, node: Node, shape: &[usize]) -> Result<Node, GraphError> {
-        let seed = self.graph.input(shape)?;
-        self.contribute(node, seed);
-        Ok(seed)
-    }
-
-    /// The adjoint of a node of this shape on which nothing depends.
-    pub(super) fn zeros(&mut self, shape: &[usize]) -> Result<Node, GraphError> {
-        let wide = self.wide(shape);
-        self.graph.constant(&wide, vec![0.0; elements(&wide)])
     }
 }

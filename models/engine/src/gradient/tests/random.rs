@@ -1,13 +1,16 @@
 //! Derivatives of seeded random graphs over all operators.
 
-use super::{check, inputs};
+use super::{check, inputs, weights};
+use crate::Graph;
+use crate::gradient::jacobian;
+use crate::index::elements;
 use crate::testing::{Kind, Options, random_graph};
 
-/// Checks many graphs; returns derivatives compared, left out, and the largest deviation.
-fn campaign(options: &Options, seeds: std::ops::Range<u64>) {
+/// Checks many graphs, changed by `f`.
+fn campaign(options: &Options, seeds: std::ops::Range<u64>, f: impl Fn(Graph) -> Graph) {
     let (mut compared, mut kinks, mut worst) = (0, 0, 0.0_f64);
     for seed in seeds {
-        let graph = random_graph(seed, options);
+        let graph = f(random_graph(seed, options));
         match check(&graph, &inputs(&graph, seed)) {
             Ok(found) => {
                 compared += found.compared;
@@ -23,16 +26,32 @@ fn campaign(options: &Options, seeds: std::ops::Range<u64>) {
 
 #[test]
 fn random_graphs_of_one_row() {
-    campaign(&Options::new(1), 0..150);
+    campaign(&Options::new(1), 0..150, |graph| graph);
 }
 
 #[test]
 fn random_graphs_of_five_rows() {
-    campaign(&Options { inputs: 2, ..Options::new(5) }, 1000..1100);
+    campaign(&Options { inputs: 2, ..Options::new(5) }, 1000..1060, |graph| graph);
 }
 
 #[test]
 fn random_smooth_graphs() {
     let smooth = Options::new(2).without(&[Kind::Kinked, Kind::Choice, Kind::Compare, Kind::Extremum]);
-    campaign(&smooth, 2000..2100);
+    campaign(&smooth, 2000..2100, |graph| graph);
+}
+
+#[test]
+fn derivatives_of_random_graphs_differentiated_again() {
+    let options = Options { steps: 4, ..Options::new(1).without(&[Kind::Compare]) };
+    campaign(&options, 3000..3060, |mut graph| {
+        // Two weighted sums of the first output keep the number of second derivatives small.
+        let output = graph.outputs()[0];
+        let size = elements(graph.shape(output));
+        let flat = graph.reshape(output, &[1, size]).unwrap();
+        let sums = weights(&mut graph, &[size, 2], 1.0, 1);
+        let sums = graph.matmul(flat, sums).unwrap();
+        graph.output(sums);
+        let last = graph.outputs().len() - 1;
+        jacobian(&graph, graph.inputs(), &[last]).unwrap()
+    });
 }
