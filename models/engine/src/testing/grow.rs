@@ -224,7 +224,7 @@ impl Grower<'_> {
         }
     }
 
-    /// 1 or 0 by a comparison, or x where that is 1.
+    /// 1 or 0 by a comparison, or x where that is 1 and a tenth of it elsewhere.
     fn compare(&mut self, x: Live) -> Result<Live, GraphError> {
         let other = self.operand(x)?;
         let mut node = self.graph.binary(Binary::Greater, x.node, other.node)?;
@@ -232,11 +232,13 @@ impl Grower<'_> {
             let larger = self.graph.binary(Binary::Maximum, x.node, other.node)?;
             node = self.graph.binary(Binary::Equal, x.node, larger)?;
         }
-        if self.random.once_in(3) {
+        if self.random.once_in(6) {
             return self.fitted(Live { node, magnitude: 1.0 });
         }
-        let node = self.graph.binary(Binary::Multiply, node, x.node)?;
-        self.fitted(Live { node, ..x })
+        let tenth = self.graph.scalar(0.1)?;
+        let factor = self.graph.binary(Binary::Add, node, tenth)?;
+        let node = self.graph.binary(Binary::Multiply, factor, x.node)?;
+        self.fitted(Live { node, magnitude: 1.1 * x.magnitude })
     }
 
     fn power(&mut self, x: Live) -> Result<Live, GraphError> {
@@ -290,11 +292,12 @@ impl Grower<'_> {
             }
             1 if row.len() >= 2 => {
                 // Rows against each other, as in attention.
+                let x = self.limited(x, 1.0)?;
                 let mut order: Vec<usize> = (0..=row.len()).collect();
                 order.swap(row.len() - 1, row.len());
                 let turned = self.graph.transpose(x.node, &order)?;
                 let node = self.graph.matmul(x.node, turned)?;
-                self.fitted(Live { node, magnitude: inner as f64 * x.magnitude * x.magnitude })
+                self.fitted(Live { node, magnitude: inner as f64 * x.magnitude.powi(2) })
             }
             _ => {
                 let batch = row.len() == 3 && self.random.once_in(2);
@@ -343,11 +346,15 @@ impl Grower<'_> {
 
     /// Softmax, or mean 0 and variance 1 with 1/10 added to the variance.
     fn normalise(&mut self, x: Live) -> Result<Live, GraphError> {
-        let axis = self.random.within(1, self.row(x).len());
+        let row = self.row(x);
+        // Along an axis of length 1 the result would be constant.
+        let long: Vec<usize> = (1..=row.len()).filter(|axis| row[axis - 1] > 1).collect();
+        let axis = if long.is_empty() { 1 } else { self.random.pick(&long) };
         if self.random.once_in(2) {
             let node = self.graph.softmax(x.node, &[axis])?;
             return Ok(Live { node, magnitude: 1.0 });
         }
+        let x = self.limited(x, 1.0)?;
         let mean = self.graph.mean(x.node, &[axis])?;
         let difference = self.graph.binary(Binary::Subtract, x.node, mean)?;
         let square = self.graph.unary(Unary::Square, difference)?;
@@ -357,7 +364,7 @@ impl Grower<'_> {
         let deviation = self.graph.unary(Unary::Sqrt, variance)?;
         let node = self.graph.binary(Binary::Divide, difference, deviation)?;
         // A deviation of one among n from their mean is at most sqrt(n) times the standard deviation.
-        let count = self.row(x)[axis - 1] as f64;
+        let count = row[axis - 1] as f64;
         Ok(Live { node, magnitude: count.sqrt() })
     }
 

@@ -1,11 +1,13 @@
 //! Seeded random graphs for tests: of values, bits, gradients, bounds.
 //!
-//! Graphs are *tame*: for inputs between -1 and 1, no node is beyond 64 in magnitude, no divisor, logarithm or root comes near 0, and every node
-//! that is worked on further stays within [`MAGNITUDE_MAX`]. Axis 0 of every input and output counts *rows*, which no operator mixes. The same seed
+//! Graphs are *tame*: for inputs between -1 and 1, no number is beyond 256 in magnitude, no divisor, logarithm or root comes near 0, and every
+//! tensor that is worked on further stays within [`MAGNITUDE_MAX`]. Axis 0 of every input and output counts *rows*, which no operator mixes. The same seed
 //! with another number of rows gives the same network. A test prints the seed with which it fails.
 
 mod grow;
 mod loops;
+#[cfg(test)]
+mod tests;
 
 use crate::graph::{Graph, GraphError};
 use crate::index::elements;

@@ -55,3 +55,10 @@ fn derivatives_of_random_graphs_differentiated_again() {
         jacobian(&graph, graph.inputs(), &[last]).unwrap()
     });
 }
+
+#[test]
+fn kinks_nearer_than_the_step_are_left_out() {
+    let graph = super::build(&[&[1, 2]], |g, x| g.unary(crate::Unary::Relu, x[0]).unwrap());
+    let found = check(&graph, &[vec![1.5e-4, 0.5]]).unwrap();
+    assert_eq!((found.kinks, found.compared), (3, 7));
+}
