@@ -93,8 +93,10 @@ impl Backward {
             if let Some(adjoint) = self.total(pending)? {
                 self.adjoints[index] = Some(adjoint);
                 let data = self.graph.node(node).clone();
-                self.graph.set_origin(&data.origin);
-                self.rule(node, &data, adjoint)?;
+                if data.inputs.iter().any(|input| self.leads.has(*input)) {
+                    self.graph.set_origin(&data.origin);
+                    self.rule(node, &data, adjoint)?;
+                }
             }
         }
         Ok(())

@@ -50,9 +50,9 @@ impl Backward {
         check_size(&shape)?;
         let from = strides(&[&[batch], &sy[1..]].concat());
         let map = IndexMap::from_fn(&shape, 0.0, |at| {
-            let spatial = axes.iter().zip(&at[2..]).zip(&from[2..]);
-            spatial
-                .fold(Some(place(&at[..2], &from)), |sum, ((axis, i), stride)| Some(sum? + axis.output(*i)? * stride))
+            let mut spatial = axes.iter().zip(&at[2..]).zip(&from[2..]);
+            let first = place(&at[..2], &from);
+            spatial.try_fold(first, |sum, ((axis, i), stride)| Some(sum + axis.output(*i)? * stride))
         });
         let spread = self.moved(adjoint, &shape, map)?;
         let turned = self.turned_weights(conv, weights)?;

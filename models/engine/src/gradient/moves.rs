@@ -23,6 +23,13 @@ impl Sources {
         self.starts.len() - 1
     }
 
+    /// Those of `count` elements from `first` on.
+    fn range(&self, first: usize, count: usize) -> Self {
+        let (starts, begin) = (&self.starts[first..=first + count], self.starts[first]);
+        let places = self.places[begin..starts[count]].to_vec();
+        Self { starts: starts.iter().map(|start| start - begin).collect(), places }
+    }
+
     fn layers(&self) -> usize {
         (0..self.count()).map(|i| self.of(i).len()).max().unwrap_or(0)
     }
@@ -52,11 +59,11 @@ impl Backward {
                 pairs.push((pick as usize, place(at, &own) as u32));
             }
         });
-        let mut begin = 0;
+        let all = sources(sizes.iter().sum(), &pairs);
+        let mut first = 0;
         for (input, size) in inputs.iter().zip(sizes) {
             if self.wants(*input) {
-                let inside = pairs.iter().filter(|(pick, _)| (begin..begin + size).contains(pick));
-                let sources = sources(size, inside.map(|(pick, place)| (pick - begin, *place)));
+                let sources = all.range(first, size);
                 let own = self.graph.shape(*input).to_vec();
                 let (sources, own) = if narrow == summed { (sources, own) } else { narrowed(sources, own) };
                 if let Some(sum) = self.gathered(&sources, adjoint)? {
@@ -65,7 +72,7 @@ impl Backward {
                     self.contribute(*input, contribution);
                 }
             }
-            begin += size;
+            first += size;
         }
         Ok(())
     }
@@ -147,9 +154,9 @@ fn repeated_axes(map: &IndexMap, shape: &[usize], total: usize) -> Vec<bool> {
 }
 
 /// Sorts pairs of element and place by element, keeping their order otherwise.
-fn sources(count: usize, pairs: impl Iterator<Item = (usize, u32)> + Clone) -> Sources {
+fn sources(count: usize, pairs: &[(usize, u32)]) -> Sources {
     let mut starts = vec![0; count + 1];
-    for (element, _) in pairs.clone() {
+    for (element, _) in pairs {
         starts[element + 1] += 1;
     }
     for element in 0..count {
@@ -157,8 +164,8 @@ fn sources(count: usize, pairs: impl Iterator<Item = (usize, u32)> + Clone) -> S
     }
     let (mut next, mut places) = (starts.clone(), vec![0; starts[count]]);
     for (element, place) in pairs {
-        places[next[element]] = place;
-        next[element] += 1;
+        places[next[*element]] = *place;
+        next[*element] += 1;
     }
     Sources { starts, places }
 }
@@ -177,5 +184,5 @@ fn narrowed(sources: Sources, shape: Vec<usize>) -> (Sources, Vec<usize>) {
         pairs.extend(sources.of(place(at, &steps)).iter().map(|place| (count, *place)));
         count += 1;
     });
-    (self::sources(count, pairs.into_iter()), narrow)
+    (self::sources(count, &pairs), narrow)
 }

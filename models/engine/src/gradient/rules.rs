@@ -89,8 +89,7 @@ impl Backward {
     /// Contributes to one side of a broadcasting operator what is the adjoint of its broadcast form.
     fn give(&mut self, side: Node, y: Node, adjoint: Node) -> Result<(), GraphError> {
         if self.wants(side) {
-            let (from, to) = (self.graph.shape(y).to_vec(), self.graph.shape(side).to_vec());
-            let sum = self.sum_to(adjoint, &from, &to)?;
+            let sum = self.summed(side, y, adjoint)?;
             self.contribute(side, sum);
         }
         Ok(())
@@ -98,12 +97,16 @@ impl Backward {
 
     fn give_negative(&mut self, side: Node, y: Node, adjoint: Node) -> Result<(), GraphError> {
         if self.wants(side) {
-            let (from, to) = (self.graph.shape(y).to_vec(), self.graph.shape(side).to_vec());
-            let sum = self.sum_to(adjoint, &from, &to)?;
+            let sum = self.summed(side, y, adjoint)?;
             let negative = self.graph.unary(Unary::Negate, sum)?;
             self.contribute(side, negative);
         }
         Ok(())
+    }
+
+    fn summed(&mut self, side: Node, y: Node, adjoint: Node) -> Result<Node, GraphError> {
+        let (from, to) = (self.graph.shape(y).to_vec(), self.graph.shape(side).to_vec());
+        self.sum_to(adjoint, &from, &to)
     }
 
     /// y = a / b: 1 / b, and -y / b.

@@ -56,8 +56,8 @@ impl Grower<'_> {
         let x = body.input(&[rows, features])?;
         let factor = if stays { Some(body.input(&[hidden])?) } else { None };
         let sum = |body: &mut Graph, grower: &mut Self| -> Result<Node, GraphError> {
-            let a = grower.into_body(body, &[features, hidden])?;
-            let b = grower.into_body(body, &[hidden, hidden])?;
+            let a = grower.body_weights(body, &[features, hidden])?;
+            let b = grower.body_weights(body, &[hidden, hidden])?;
             let (a, b) = (body.matmul(x, a)?, body.matmul(h, b)?);
             body.binary(Binary::Add, a, b)
         };
@@ -83,7 +83,7 @@ impl Grower<'_> {
         let stacked = if self.random.once_in(2) {
             new
         } else {
-            let weights = self.into_body(&mut body, &[features, hidden])?;
+            let weights = self.body_weights(&mut body, &[features, hidden])?;
             let side = body.matmul(x, weights)?;
             let side = body.unary(Unary::Sigmoid, side)?;
             body.binary(Binary::Multiply, new, side)?
@@ -93,7 +93,7 @@ impl Grower<'_> {
         Ok(body)
     }
 
-    fn into_body(&mut self, body: &mut Graph, shape: &[usize]) -> Result<Node, GraphError> {
+    fn body_weights(&mut self, body: &mut Graph, shape: &[usize]) -> Result<Node, GraphError> {
         let numbers: Vec<f32> = (0..elements(shape)).map(|_| self.random.between(-0.9, 0.9)).collect();
         body.constant(shape, numbers)
     }

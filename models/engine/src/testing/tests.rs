@@ -34,7 +34,7 @@ fn rows_are_the_same_network_and_do_not_mix() {
         let at = inputs(&three, seed);
         let mut moved = at.clone();
         let row = at[0].len() / 3;
-        moved[0][row..].iter_mut().for_each(|v| *v = -0.5 * *v);
+        moved[0][row..].iter_mut().for_each(|v| *v *= -0.5);
         let single = evaluate(&one, &inputs(&one, seed));
         let (all, other) = (evaluate(&three, &at), evaluate(&three, &moved));
         for ((single, all), other) in single.iter().zip(all).zip(other) {
