@@ -178,11 +178,9 @@ fn activations(node: &NodeProto, defaults: &[&str]) -> TractResult<Vec<Box<dyn T
             "Sigmoid" => Box::new(nn::sigmoid()),
             "Tanh" => Box::new(math::tanh()),
             "relu" => Box::new(nn::leaky_relu(0.0)),
-            other => bail!(
-                "node '{}' ({}): activation {other}; sigmoid, tanh and relu are allowed",
-                node.name,
-                node.op_type
-            ),
+            other => {
+                bail!("node '{}' ({}): activation {other}; sigmoid, tanh and relu are allowed", node.name, node.op_type)
+            }
         })
     };
     names(node, defaults)?.into_iter().map(op).collect()

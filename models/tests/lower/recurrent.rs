@@ -57,14 +57,20 @@ impl Layer {
         let mut random = random(&format!("{} weights", self.cell));
         let (d, g) = (self.directions(), self.gates());
         let mut numbers = |n: usize| random.numbers(n, 0.6);
-        [numbers(d * g * HIDDEN * WIDTH), numbers(d * g * HIDDEN * HIDDEN), numbers(d * 2 * g * HIDDEN), numbers(d * 3 * HIDDEN)]
+        [
+            numbers(d * g * HIDDEN * WIDTH),
+            numbers(d * g * HIDDEN * HIDDEN),
+            numbers(d * 2 * g * HIDDEN),
+            numbers(d * 3 * HIDDEN),
+        ]
     }
 
     fn file(&self) -> Onnx {
         let (d, g) = (self.directions(), self.gates());
         let [w, r, b, p] = self.weights();
         let mut file = Onnx::new(17);
-        let x = file.input("x", &dims(&if self.batch_first { [ROWS, self.steps, WIDTH] } else { [self.steps, ROWS, WIDTH] }));
+        let x = file
+            .input("x", &dims(&if self.batch_first { [ROWS, self.steps, WIDTH] } else { [self.steps, ROWS, WIDTH] }));
         let w = file.floats(&[d, g * HIDDEN, WIDTH], w);
         let r = file.floats(&[d, g * HIDDEN, HIDDEN], r);
         let b = if self.bias { file.floats(&[d, 2 * g * HIDDEN], b) } else { String::new() };
@@ -116,7 +122,11 @@ impl Layer {
             if self.batch_first { (row * d + dir) * HIDDEN + j } else { (dir * ROWS + row) * HIDDEN + j }
         };
         let y_at = |t: usize, dir: usize, row: usize, j: usize| {
-            if self.batch_first { ((row * steps + t) * d + dir) * HIDDEN + j } else { ((t * d + dir) * ROWS + row) * HIDDEN + j }
+            if self.batch_first {
+                ((row * steps + t) * d + dir) * HIDDEN + j
+            } else {
+                ((t * d + dir) * ROWS + row) * HIDDEN + j
+            }
         };
         let x_at = |t: usize, row: usize, i: usize| {
             inputs[0][if self.batch_first { (row * steps + t) * WIDTH + i } else { (t * ROWS + row) * WIDTH + i }]
@@ -140,7 +150,8 @@ impl Layer {
                     };
                     let from_x = |k: usize| -> f64 {
                         let row_of_w = (dir * g * HIDDEN + k) * WIDTH;
-                        (0..WIDTH).map(|i| f64::from(w[row_of_w + i]) * f64::from(x_at(t, row, i))).sum::<f64>() + bias(0, k)
+                        (0..WIDTH).map(|i| f64::from(w[row_of_w + i]) * f64::from(x_at(t, row, i))).sum::<f64>()
+                            + bias(0, k)
                     };
                     let from = |v: &[f64], k: usize| -> f64 {
                         let row_of_r = (dir * g * HIDDEN + k) * HIDDEN;
@@ -149,7 +160,9 @@ impl Layer {
                     let peep = |k: usize, j: usize, c: f64| {
                         if self.peepholes { f64::from(p[(dir * 3 + k) * HIDDEN + j]) * c } else { 0.0 }
                     };
-                    let gate = |k: usize, j: usize| from_x(k * HIDDEN + j) + from(&h, k * HIDDEN + j) + bias(1, k * HIDDEN + j);
+                    let gate = |k: usize, j: usize| {
+                        from_x(k * HIDDEN + j) + from(&h, k * HIDDEN + j) + bias(1, k * HIDDEN + j)
+                    };
                     let new: Vec<(f64, f64)> = match self.cell {
                         "RNN" => (0..HIDDEN).map(|j| (act(0, gate(0, j)), 0.0)).collect(),
                         "GRU" => {
@@ -199,7 +212,12 @@ impl Layer {
         let found = answer(&graph, &inputs);
         assert_close(&format!("{name}, standard"), &found, &self.by_the_standard(&inputs));
         for optimised in [false, true] {
-            let wanted = tract_answer(&file, &inputs, optimised).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+            // tract's optimiser breaks a loop both of whose initial states are the same constant.
+            if optimised && self.cell == "LSTM" && !self.initial {
+                continue;
+            }
+            let wanted = tract_answer(&file, &inputs, optimised)
+                .unwrap_or_else(|error| panic!("{name}, tract, optimised: {optimised}: {error:?}"));
             assert_close(&format!("{name}, tract, optimised: {optimised}"), &found, &wanted);
         }
         graph
@@ -238,7 +256,11 @@ fn few_steps_no_bias_peepholes_other_activations() {
     for direction in ["forward", "bidirectional"] {
         Layer { direction, peepholes: true, initial: true, ..Layer::new("LSTM") }.check();
         Layer { direction, peepholes: true, bias: false, ..Layer::new("LSTM") }.check();
-        let own = |activations: &[&'static str], cell| Layer { direction, activations: activations.to_vec(), ..Layer::new(cell) };
+        let own = |activations: &[&'static str], cell| Layer {
+            direction,
+            activations: activations.to_vec(),
+            ..Layer::new(cell)
+        };
         own(&["Relu"], "RNN").check();
         own(&["Tanh", "Sigmoid"], "GRU").check();
         own(&["Sigmoid", "Relu", "Tanh"], "LSTM").check();
@@ -292,7 +314,7 @@ fn states_begin_anew_in_each_run() {
         let mut x = Random::new(7);
         let x = Tensor::from_shape(&[layer.steps, ROWS, WIDTH], &x.numbers(layer.steps * ROWS * WIDTH, 1.0)).unwrap();
         let twice = |model: TypedModel| {
-            let mut state = model.into_optimized().unwrap().into_runnable().unwrap().spawn().unwrap();
+            let mut state = model.into_runnable().unwrap().spawn().unwrap();
             let mut run = || state.run(tvec!(x.clone().into_tvalue())).unwrap().remove(0).into_tensor();
             (run(), run())
         };
@@ -300,7 +322,10 @@ fn states_begin_anew_in_each_run() {
         let mut cured = leaking.clone();
         reset_states(&mut cured);
         let (first, second) = twice(leaking);
-        assert_ne!(first, second, "{cell}: tract is expected to carry the state; if it no longer does, drop reset_states");
+        assert_ne!(
+            first, second,
+            "{cell}: tract is expected to carry the state; if it no longer does, drop reset_states"
+        );
         let (first, second) = twice(cured);
         assert_eq!(first, second, "{cell}");
     }
@@ -339,7 +364,8 @@ fn scan_operator() {
     let new_sum = body.node("Add", &[&sum, &both], &[]);
     let new_top = body.node("Max", &[&top, &new_sum], &[]);
     let shown = body.node("Mul", &[&new_top, &half], &[]);
-    for y in [&new_sum, &new_top, &shown, &new_sum] {
+    let sums = body.node("Identity", &[&new_sum], &[]);
+    for y in [&new_sum, &new_top, &shown, &sums] {
         body.output(y);
     }
     for (directions, axes) in [([0, 0], [0, 0]), ([1, 0], [0, 1])] {
@@ -365,7 +391,8 @@ fn scan_operator() {
 #[test]
 fn attributes_that_tract_ignores_are_refused() {
     let refused = |file: Onnx, word: &str| {
-        let error = typed(&file.model(), ROWS).map(|m| lower(&m)).expect_err("must be refused").to_string();
+        let error = typed(&file.model(), ROWS).map(|m| lower(&m)).expect_err("must be refused");
+        let error = format!("{error:#}");
         assert!(error.contains(word), "'{word}' is not in: {error}");
     };
     let with = |attribute| {
