@@ -17,19 +17,26 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::{gru_seq::GruSeq, math, nn, scan::Scan};
 use tract_onnx::tract_hir::internal::*;
 
+use crate::error::ModelError;
+use crate::guard;
+
 /// The typed graph of a file for this many rows.
 ///
 /// The batch axis is the symbolic dimension whose name contains "batch" or is "N"; else the first symbolic dimension that is the first axis
 /// of an input; else the only one. A first axis without a name is a batch, too. A file of fixed shapes keeps them.
 ///
 /// # Errors
-/// tract cannot read or type the graph, an attribute has a value that would be ignored, or tract panicked.
-pub fn typed(file: &ModelProto, rows: usize) -> TractResult<TypedModel> {
-    catch_unwind(AssertUnwindSafe(|| typed_unguarded(file, rows)))
-        .unwrap_or_else(|_| Err(TractError::msg("tract panicked on the graph")))
+/// tract cannot read or type the graph, a tensor or the work is over a limit, an attribute has a value that would be ignored, or tract
+/// panicked.
+pub fn typed(file: &ModelProto, rows: usize) -> Result<TypedModel, ModelError> {
+    catch_unwind(AssertUnwindSafe(|| {
+        let model = untyped(file, rows).map_err(|e| guard::refused(&e))?;
+        guard::typed(model)
+    }))
+    .unwrap_or_else(|_| Err(guard::refused(&TractError::msg("tract panicked on the graph"))))
 }
 
-fn typed_unguarded(file: &ModelProto, rows: usize) -> TractResult<TypedModel> {
+fn untyped(file: &ModelProto, rows: usize) -> TractResult<InferenceModel> {
     if let Some(graph) = &file.graph {
         check(graph, 0)?;
     }
@@ -40,7 +47,7 @@ fn typed_unguarded(file: &ModelProto, rows: usize) -> TractResult<TypedModel> {
     framework.op_register.insert("Selu", selu);
     let mut model = framework.model_for_proto_model(file)?;
     set_rows(&mut model, rows)?;
-    model.into_typed()
+    Ok(model)
 }
 
 /// Makes every loop of a typed graph begin with its initial state in each run, as ONNX says.
