@@ -289,6 +289,25 @@ fn padding_is_what_the_file_says_also_after_a_valid_convolution() {
 }
 
 #[test]
+fn a_sequence_that_begins_late_is_padded_where_it_begins() {
+    for (kernel, equal_for_ever) in [(3, true), (4, false)] {
+        let build = |steps: usize| {
+            let mut net = Net::new(17);
+            let x = net.input(&[1, 2, steps]);
+            let late = net.g.slice(x, 2, 3, steps).unwrap();
+            let y = net.conv(late, 2, kernel, 1, (kernel - 1, 0), 1);
+            let newest = last(&mut net, y, 2);
+            net.done(&[y, newest])
+        };
+        // The newest of 6 steps sees 2 or 3 earlier ones; the sequence has 2.
+        let s = same(build, 2, 6);
+        assert_eq!((s.warm_up, s.equal_for_ever), (4, equal_for_ever));
+        assert_eq!(s.waits, [3]);
+        assert_eq!(parts_later(&build(6), &s, 2), !equal_for_ever);
+    }
+}
+
+#[test]
 fn pooling_with_stride_1_streams() {
     let build = |steps: usize| {
         let mut net = Net::new(12);

@@ -106,6 +106,9 @@ fn moves_that_are_no_delay() {
         net.dense(flat, 1)
     });
     assert_eq!(flat, format!("layer puts the steps of the window together with other numbers on one axis; {FEW}"));
+    // An axis as long as the window that is not time.
+    let swapped = refusal_in(Layout::Channels, |net, x| net.g.reshape(x, &[1, STEPS, 3]).unwrap());
+    assert_eq!(swapped, flat);
 }
 
 #[test]
@@ -162,6 +165,17 @@ fn steps_after_the_newest() {
         net.gru(padded, 2, None).last
     });
     assert_eq!(looped, format!("layer {wanted}"));
+    // Zeros behind a sequence that ends before the newest step: one step would go on with the sequence instead.
+    let padded = refusal(|net, x| {
+        let early = net.g.slice(x, 1, 0, STEPS - 1).unwrap();
+        net.g.pad(early, &[(0, 0), (0, 1), (0, 0)], 0.0).unwrap()
+    });
+    assert_eq!(padded, format!("after {wanted}"));
+    let convolved = refusal_in(Layout::Channels, |net, x| {
+        let early = net.g.slice(x, 2, 0, STEPS - 1).unwrap();
+        net.conv(early, 2, 2, 1, (0, 1), 1)
+    });
+    assert_eq!(convolved, format!("after {wanted}"));
 }
 
 #[test]
