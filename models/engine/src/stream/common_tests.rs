@@ -230,12 +230,7 @@ pub fn run(stream: &Stream, x: &[f64], shape: &[usize], axis: usize, others: &[V
         let mut fed = vec![cut(x, shape, axis, step, step + 1)];
         fed.extend(others.iter().chain(&states).cloned());
         let mut outputs = evaluate(&stream.graph, &fed);
-        let new = outputs.split_off(outputs.len() - stream.states);
-        for ((state, new), wait) in states.iter_mut().zip(new).zip(&stream.waits) {
-            if step >= *wait {
-                *state = new;
-            }
-        }
+        states = outputs.split_off(outputs.len() - stream.states);
         all.push(outputs);
     }
     all

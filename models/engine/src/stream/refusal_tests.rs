@@ -113,8 +113,8 @@ fn moves_that_are_no_delay() {
 
 #[test]
 fn steps_with_numbers_of_their_own() {
-    let wanted = "layer uses fixed numbers that differ from step to step, counted from the window's beginning; they must be \
-                  the same at all steps. Run the whole window at every step instead";
+    let wanted = "layer uses fixed numbers that differ from step to step, counted from the window's beginning; \
+                  they must be the same at all steps. Run the whole window at every step instead";
     let added = refusal(|net, x| {
         let positions = net.weights(&[1, STEPS, 3]);
         net.binary(Binary::Add, x, positions)
@@ -134,8 +134,9 @@ fn steps_with_numbers_of_their_own() {
 
 #[test]
 fn the_newest_step_beside_all_steps() {
-    let wanted = "layer brings the newest step together with all steps of the window, so that each step would have to be \
-                  computed again; a step may meet itself and earlier ones. Run the whole window at every step instead";
+    let wanted = "layer brings the newest step together with all steps of the window, so that each step would have to \
+                  be computed again; a step may meet itself and earlier ones. \
+                  Run the whole window at every step instead";
     let relative = refusal(|net, x| {
         let newest = net.g.slice(x, 1, STEPS - 1, STEPS).unwrap();
         net.binary(Binary::Subtract, x, newest)
@@ -151,8 +152,8 @@ fn the_newest_step_beside_all_steps() {
 
 #[test]
 fn steps_after_the_newest() {
-    let wanted = "needs steps that come after the newest (padding at the window's end); padding may stand in front only, or \
-                  what it adds must be cut off again. Run the whole window at every step instead";
+    let wanted = "needs steps that come after the newest (padding at the window's end); padding may stand in front \
+                  only, or what it adds must be cut off again. Run the whole window at every step instead";
     let same = refusal_in(Layout::Channels, |net, x| net.conv(x, 2, 3, 1, (1, 1), 1));
     assert_eq!(same, format!("after {wanted}"));
     let newest = refusal_in(Layout::Channels, |net, x| {
@@ -209,8 +210,8 @@ fn loops_that_do_not_run_along_the_window() {
     });
     assert_eq!(
         features,
-        "layer loops over another axis than time, or sees all steps of the window in each trip; only the scanned inputs \
-         may change with time, and they must be scanned along it. Run the whole window at every step instead"
+        "layer loops over another axis than time, or sees all steps of the window in each trip; only the scanned \
+         inputs may change with time, and they must be scanned along it. Run the whole window at every step instead"
     );
 }
 
