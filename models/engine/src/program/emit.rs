@@ -13,7 +13,7 @@ use crate::graph::{Graph, GraphError, Node, err};
 use crate::index::{FILLED, IndexMap, broadcast_strides, elements, strides};
 use crate::kernel::order;
 use crate::kernel::reduce::Reduce;
-use crate::kernel::slide::Slide;
+use crate::kernel::slide::{self, Slide};
 use crate::op::{Binary, Conv, Op, Scan, Unary};
 
 /// Products of one batched product at most; each becomes a step.
@@ -41,6 +41,8 @@ enum Form {
     Plain,
     /// Packed for a product: terms, outputs, begin.
     Packed(usize, usize, usize),
+    /// Packed for a sliding convolution: groups, channels, terms, address of the bias.
+    Slide(usize, usize, usize, usize),
 }
 
 /// A product or convolution with what is fused into it.
@@ -227,21 +229,29 @@ impl Emitter {
             let taps = (0..spatial).map(|a| tap[1 + a] * conv.dilations[a] * from[2 + a]).sum::<usize>();
             offsets.push((tap[0] * from[1] + taps) as u32);
         });
-        let job = Slide {
-            samples: sx[0],
+        let (channels, terms) = (sw[0] / conv.groups, offsets.len());
+        let job = Box::new(Slide {
             groups: conv.groups,
             group_len: sw[1] * from[1],
-            channels: sw[0] / conv.groups,
+            channels,
             rows: if spatial == 2 { so[2] } else { 1 },
             row_step: if spatial == 2 { conv.strides[0] * from[2] } else { 0 },
             positions: so[1 + spatial],
-            offsets,
-        };
-        let (x, weights) = (value(root.inputs[0])?, value(root.inputs[1])?);
-        let bias = root.inputs.get(2).map(|b| value(*b)).transpose()?;
-        let bias = bias.unwrap_or(Place { buffer: WEIGHTS, at: 0, len: 0, per_trip: 0 });
+            offsets: slide::order_offsets(channels, &offsets),
+        });
+        let x = value(root.inputs[0])?;
+        let constant = |i: usize| root.inputs.get(i).and_then(|n| graph.constant_data(*n));
+        let Some(weights) = constant(1) else { return err("a sliding convolution has constant weights") };
+        let bias = constant(2);
+        let address = |data: &Arc<[f32]>| Arc::as_ptr(data).cast::<f32>() as usize;
+        let form = Form::Slide(conv.groups, channels, terms, bias.map_or(0, address));
+        let packed = self.store((address(weights), form), || {
+            let mut packed = vec![0.0; slide::packed_len(conv.groups, channels, terms)];
+            slide::pack(weights, bias.map_or(&[], |b| b), channels, terms, &mut packed);
+            packed
+        });
         let out = self.buffer(elements(so));
-        self.push(Step::Slide { job: Box::new(job), x, weights, bias, then: fused.then, out });
+        self.push(Step::Slide { job, x, packed, terms, then: fused.then, out });
         Ok(out)
     }
 
@@ -358,13 +368,13 @@ impl Emitter {
     }
 }
 
-/// Constants that something reads otherwise than as the right side of a product.
+/// Constants that something reads otherwise than as the right side of a product or the weights of a convolution.
 fn read_plainly(graph: &Graph) -> Vec<bool> {
     let mut plain = vec![false; graph.nodes().len()];
     graph.outputs().iter().for_each(|o| plain[o.index()] = true);
     for node in graph.nodes() {
         for (side, input) in node.inputs.iter().enumerate() {
-            plain[input.index()] |= !(matches!(node.op, Op::MatMul) && side == 1);
+            plain[input.index()] |= !(matches!(node.op, Op::MatMul | Op::Conv(_)) && side > 0);
         }
     }
     plain

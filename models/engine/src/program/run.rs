@@ -81,9 +81,9 @@ fn run_step<S: Simd>(simd: S, step: &Step, weights: &[f32], arena: &mut [f32], t
             let (out, others) = open(arena, weights, *out, trip);
             order::pack(others.get(*from), *outputs, out);
         }
-        Step::Slide { job, x, weights: own, bias, then, out } => {
+        Step::Slide { job, x, packed, then, out, .. } => {
             let (out, others) = open(arena, weights, *out, trip);
-            slide(simd, job, others.get(*x), others.get(*own), others.get(*bias), out);
+            slide(simd, job, others.get(*x), others.get(*packed), out);
             in_place(simd, *then, out);
         }
         Step::Unary { function, x, out } => {

@@ -79,8 +79,8 @@ pub(crate) enum Step {
     Slide {
         job: Box<Slide>,
         x: Place,
-        weights: Place,
-        bias: Place,
+        packed: Place,
+        terms: usize,
         then: Option<Unary>,
         out: Place,
     },
@@ -131,7 +131,7 @@ impl Step {
                 }
             }
             Self::Pack { from, out, .. } | Self::Copy { from, out } => [from, out].into_iter().for_each(f),
-            Self::Slide { x, weights, bias, out, .. } => [x, weights, bias, out].into_iter().for_each(f),
+            Self::Slide { x, packed, out, .. } => [x, packed, out].into_iter().for_each(f),
             Self::Unary { x, out, .. } | Self::Reduce { x, out, .. } => [x, out].into_iter().for_each(f),
             Self::Binary { a, b, out, .. } => [a, b, out].into_iter().for_each(f),
             Self::Move { sources, out, .. } => sources.iter_mut().chain([out]).for_each(f),
@@ -161,7 +161,7 @@ impl Step {
     pub(crate) fn operations(&self) -> u64 {
         let n = match self {
             Self::Dense { terms, out, then, .. } => out.len * (2 * terms + usize::from(then.is_some())),
-            Self::Slide { job, out, then, .. } => out.len * (2 * job.offsets.len() + usize::from(then.is_some())),
+            Self::Slide { terms, out, then, .. } => out.len * (2 * terms + usize::from(then.is_some())),
             Self::Unary { out, .. } | Self::Binary { out, .. } => out.len,
             Self::Reduce { x, .. } => x.len,
             Self::Pack { .. } | Self::Move { .. } | Self::Copy { .. } => 0,
