@@ -7,6 +7,7 @@
 //! Words: a *map* is a model of role `Map`; *columns* are inputs or outputs of one row of a batch.
 
 mod check;
+pub mod conformance;
 pub mod contract;
 mod engine;
 mod error;
@@ -14,7 +15,9 @@ mod file;
 mod guard;
 mod halton;
 pub mod limits;
+mod nodes;
 mod objective;
+mod operators;
 mod optimiser;
 mod predictor;
 mod search;

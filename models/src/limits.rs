@@ -4,8 +4,6 @@
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Nodes of a graph. A compact network has tens; ten thousand keeps the load time in seconds.
 pub const NODES_MAX: usize = 10_000;
-/// Subgraphs inside subgraphs.
-pub const DEPTH_MAX: usize = 8;
 /// Rows of one batched run: 32 starting points with 33 columns each.
 pub const BATCH_ROWS_MAX: usize = 33 * 32;
 /// Golden vectors that a file must bring: fewer prove too little.
