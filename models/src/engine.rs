@@ -10,7 +10,7 @@ use tract_onnx::prelude::*;
 use crate::error::{ModelError, Refusal};
 use crate::file::Shape;
 use crate::guard::{self, refused};
-use crate::limits;
+use crate::{limits, lower};
 
 /// A function of rows: what the optimiser searches. Columns are in the configuration's order, in engineering units.
 pub trait SteadyMap: Send {
@@ -42,7 +42,7 @@ pub(crate) struct Graph {
 impl Graph {
     /// Parses the graph. Column orders are those of the file.
     pub(crate) fn new(file: &pb::ModelProto, shape: Shape, outputs: usize) -> Result<Self, ModelError> {
-        let model = tract_onnx::onnx().model_for_proto_model(file).map_err(|e| refused(&e))?;
+        let model = lower::parse(file).map_err(|e| refused(&e))?;
         let order = |n| (0..n).collect();
         Ok(Self { model, shape, outputs, input_order: order(shape.inputs), output_order: order(outputs) })
     }

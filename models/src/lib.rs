@@ -15,6 +15,7 @@ mod file;
 mod guard;
 mod halton;
 pub mod limits;
+pub mod lower;
 mod nodes;
 mod objective;
 mod operators;

@@ -14,6 +14,8 @@ pub const GOLDEN_PAIRS_MAX: usize = 1_000;
 pub const GOLDEN_TOLERANCE_MAX: f64 = 1e-2;
 /// Timed runs at load.
 pub const TIMED_RUNS: usize = 1_000;
+/// Subgraphs inside subgraphs. A file may have none; a graph that is made in memory may.
+pub const DEPTH_MAX: usize = 8;
 /// Numbers of one tensor that the graph makes: as many as the compiled engine takes.
 pub const ELEMENTS_MAX: u64 = flyball_engine::graph::ELEMENTS_MAX as u64;
 /// Axes of a tensor.

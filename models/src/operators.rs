@@ -1,7 +1,7 @@
 //! The operators that a file may use, with the attributes that are honoured.
 //!
-//! tract reads the attributes that it knows and passes over the rest: an LSTM with other activations would silently become a plain
-//! one. So this list is closed. An operator or an attribute that is not in it is refused, and so is a value that would be ignored.
+//! tract reads the attributes that it knows and passes over the rest: a Swish with a slope would silently become a plain one. (What can be
+//! put right for recurrent layers is put right in `lower/import.rs`.) So this list is closed. An operator or an attribute that is not in it is refused, and so is a value that would be ignored.
 //! Operators that tract has but that are left out: random numbers (a scan must be repeatable), subgraphs (`If`, `Scan`), results
 //! whose size depends on values (`Compress`, `NonZero`), integers below 32 bits, and `LpNormalization`, whose zero vector comes out as 0
 //! instead of NaN.
@@ -182,15 +182,13 @@ const IGNORED: &[(&str, &str, Only)] = &[
     ("BatchNormalization", "is_test", Only::Int(1)),
     ("BatchNormalization", "spatial", Only::Int(1)),
     ("BatchNormalization", "training_mode", Only::Int(0)),
+    ("Celu", "alpha", Only::Float(1.0)),
     ("Dropout", "is_test", Only::Int(1)),
-    ("GRU", "activations", Only::Texts(&["Sigmoid", "Tanh"])),
     ("Gelu", "approximate", Only::OneOf(&["none", "tanh"])),
     ("GroupNormalization", "stash_type", Only::Int(1)),
-    ("LSTM", "activations", Only::Texts(&["Sigmoid", "Tanh", "Tanh"])),
     ("LSTM", "input_forget", Only::Int(0)),
     ("LayerNormalization", "stash_type", Only::Int(1)),
     ("RMSNormalization", "stash_type", Only::Int(1)),
-    ("RNN", "activations", Only::Texts(&["Tanh"])),
     ("Swish", "alpha", Only::Float(1.0)),
     ("TopK", "sorted", Only::Int(1)),
 ];
@@ -200,8 +198,6 @@ enum Only {
     Int(i64),
     Float(f32),
     OneOf(&'static [&'static str]),
-    /// This list, once per direction.
-    Texts(&'static [&'static str]),
 }
 
 impl Only {
@@ -210,7 +206,6 @@ impl Only {
             Self::Int(value) => attribute.i == *value,
             Self::Float(value) => attribute.f == *value,
             Self::OneOf(values) => values.iter().any(|v| v.as_bytes() == attribute.s),
-            Self::Texts(values) => attribute.strings.iter().zip(values.iter().cycle()).all(|(s, v)| v.as_bytes() == s),
         }
     }
 }

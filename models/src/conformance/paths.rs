@@ -2,12 +2,13 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use flyball_engine::{Graph, reference};
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
 
 use super::Outcome;
 use super::case::{self, Case, Numbers};
-use crate::{file, guard};
+use crate::{file, guard, lower};
 
 /// Tolerances of the ONNX project's own runner: defaults of `load_model_tests` in onnx/backend/test/loader/__init__.py (1.20.1).
 const RELATIVE: f32 = 1e-3;
@@ -139,7 +140,7 @@ fn compare(expected: &[Numbers], answers: &[Numbers]) -> Result<bool, String> {
 /// tract's typed graph of a checked model, inputs fixed to the shapes of these numbers.
 fn typed(model: &pb::ModelProto, inputs: &[Numbers]) -> Result<TypedModel, String> {
     file::check(model).map_err(|e| e.found)?;
-    let mut graph = tract_onnx::onnx().model_for_proto_model(model).map_err(|e| guard::refused(&e).found)?;
+    let mut graph = lower::parse(model).map_err(|e| guard::refused(&e).found)?;
     if graph.inputs.len() != inputs.len() {
         return Err(format!("the graph takes {} inputs, not {}", graph.inputs.len(), inputs.len()));
     }
@@ -150,8 +151,18 @@ fn typed(model: &pb::ModelProto, inputs: &[Numbers]) -> Result<TypedModel, Strin
 }
 
 /// Our engine.
-fn native(_model: &pb::ModelProto, _inputs: &[Numbers]) -> Result<Vec<Numbers>, String> {
-    Err("not lowered yet".to_owned())
+fn native(model: &pb::ModelProto, inputs: &[Numbers]) -> Result<Vec<Numbers>, String> {
+    let graph = lower::lower(&typed(model, inputs)?).map_err(|e| format!("{}: {}", e.operator, e.why))?;
+    let shapes = graph.outputs().iter().map(|o| graph.shape(*o).to_vec());
+    let answers = evaluate(&graph, inputs);
+    Ok(shapes.zip(answers).map(|(shape, data)| Numbers { shape, data }).collect())
+}
+
+/// Runs a lowered graph: the one place that knows how.
+fn evaluate(graph: &Graph, inputs: &[Numbers]) -> Vec<Vec<f32>> {
+    let inputs: Vec<Vec<f64>> = inputs.iter().map(|n| n.data.iter().map(|v| f64::from(*v)).collect()).collect();
+    let narrow = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect();
+    reference::evaluate(graph, &inputs).into_iter().map(narrow).collect()
 }
 
 /// tract's plan.
