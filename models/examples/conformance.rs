@@ -8,7 +8,8 @@ use std::process::ExitCode;
 
 use flyball_models::conformance;
 
-const USAGE: &str = "conformance FOLDER [--write FILE | --check FILE]; FOLDER is onnx/backend/test/data of the onnx package";
+const USAGE: &str =
+    "conformance FOLDER [--write FILE | --check FILE]; FOLDER is onnx/backend/test/data of the onnx package";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -241,9 +241,11 @@ fn bytes(model: &TypedModel) -> Result<u64, ModelError> {
     for node in model.nodes() {
         let label = format!("node '{}' ({})", node.name, node.op.name());
         for output in &node.outputs {
-            let shape = output.fact.shape.as_concrete().ok_or_else(|| {
-                not_static(format!("{label} has no static shape ({:?})", output.fact.shape))
-            })?;
+            let shape = output
+                .fact
+                .shape
+                .as_concrete()
+                .ok_or_else(|| not_static(format!("{label} has no static shape ({:?})", output.fact.shape)))?;
             let count = bounded_shape(shape, &label)?;
             if output.fact.konst.is_none() {
                 sum = sum.saturating_add(count * output.fact.datum_type.size_of() as u64);

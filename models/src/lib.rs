@@ -18,14 +18,13 @@ pub mod limits;
 pub mod lower;
 mod nodes;
 mod objective;
+pub mod onnx;
 mod operators;
 mod optimiser;
 mod predictor;
 mod search;
 
 use core::time::Duration;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use flyball_config::Model;
 use flyball_core::ports::Clock;
 
@@ -78,16 +77,7 @@ pub fn load_bytes(
     budget: Duration,
     clock: &dyn Clock,
 ) -> Result<LoadedModel, ModelError> {
-    catch_unwind(AssertUnwindSafe(|| load_checked(model, bytes, sources, budget, clock)))
-        .unwrap_or_else(|_| {
-            Err(ModelError::new(
-                Refusal::Engine,
-                "the engine's parser panicked on the file",
-                "a well-formed ONNX file is needed",
-                "export the model again; if it still happens, report it with the file",
-            ))
-        })
-        .map_err(|e| e.of(&model.name))
+    onnx::caught(|| load_checked(model, bytes, sources, budget, clock)).map_err(|e| e.of(&model.name))
 }
 
 fn load_checked(

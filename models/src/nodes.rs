@@ -42,8 +42,7 @@ pub(crate) fn check(file: &pb::ModelProto, graph: &pb::GraphProto) -> Result<(),
 
 fn check_version(file: &pb::ModelProto) -> Result<(), ModelError> {
     let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
-    let versions: Vec<i64> =
-        file.opset_import.iter().filter(|o| standard(&o.domain)).map(|o| o.version).collect();
+    let versions: Vec<i64> = file.opset_import.iter().filter(|o| standard(&o.domain)).map(|o| o.version).collect();
     if let [version] = versions.as_slice()
         && operators::OPSETS.contains(version)
     {
@@ -142,7 +141,10 @@ fn check_names(graph: &pb::GraphProto) -> Result<(), ModelError> {
     for node in &graph.node {
         for name in node.input.iter().filter(|n| !n.is_empty()) {
             if !made.contains(name.as_str()) {
-                return Err(bad(format!("node '{}' ({}) reads '{name}', which is not made before", node.name, node.op_type)));
+                return Err(bad(format!(
+                    "node '{}' ({}) reads '{name}', which is not made before",
+                    node.name, node.op_type
+                )));
             }
         }
         for name in node.output.iter().filter(|n| !n.is_empty()) {

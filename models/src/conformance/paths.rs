@@ -1,14 +1,13 @@
 //! The two ways through a case, and the judge.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use flyball_engine::{Graph, reference};
 use tract_onnx::pb;
-use tract_onnx::prelude::*;
+use tract_onnx::prelude::TypedModel;
 
 use super::Outcome;
 use super::case::{self, Case, Numbers};
-use crate::{file, guard, lower};
+use crate::error::ModelError;
+use crate::onnx::{self, Fallback, OnnxFile};
 
 /// Tolerances of the ONNX project's own runner: defaults of `load_model_tests` in onnx/backend/test/loader/__init__.py (1.20.1).
 const RELATIVE: f32 = 1e-3;
@@ -19,7 +18,7 @@ const ABSOLUTE: f32 = 1e-7;
 const ROUNDING: f32 = 1e-6;
 
 /// A way from a model and its inputs to its outputs; an error is a refusal.
-type Path = fn(&pb::ModelProto, &[Numbers]) -> Result<Vec<Numbers>, String>;
+type Path = fn(&pb::ModelProto, &[Numbers]) -> Result<Vec<Numbers>, ModelError>;
 
 /// Runs a case natively, with its weights fed and fixed, and if our engine takes neither, on tract's plan. The flag says that some
 /// number was right only within rounding.
@@ -68,11 +67,12 @@ fn verdict(case: &Case, path: Path, weights_fixed: bool) -> Verdict {
     for set in &case.sets {
         let run = || {
             let asked = Asked::of(case, &set.inputs, weights_fixed)?;
-            let answers = path(&asked.model, &asked.inputs)?;
             let expected: Result<Vec<Numbers>, String> = set.outputs.iter().map(case::numbers).collect();
-            Ok((expected?, answers))
+            let expected = expected?;
+            let answers = onnx::caught(|| path(&asked.model, &asked.inputs)).map_err(|e| e.found)?;
+            Ok((expected, answers))
         };
-        match catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| Err("a panic".to_owned())) {
+        match run() {
             Ok((expected, answers)) => match compare(&expected, &answers) {
                 Ok(within) => rounded |= within,
                 Err(what) => return Verdict::Wrong(what),
@@ -138,21 +138,14 @@ fn compare(expected: &[Numbers], answers: &[Numbers]) -> Result<bool, String> {
 }
 
 /// tract's typed graph of a checked model, inputs fixed to the shapes of these numbers.
-fn typed(model: &pb::ModelProto, inputs: &[Numbers]) -> Result<TypedModel, String> {
-    file::check(model).map_err(|e| e.found)?;
-    let mut graph = lower::parse(model).map_err(|e| guard::refused(&e).found)?;
-    if graph.inputs.len() != inputs.len() {
-        return Err(format!("the graph takes {} inputs, not {}", graph.inputs.len(), inputs.len()));
-    }
-    for (at, input) in inputs.iter().enumerate() {
-        graph.set_input_fact(at, f32::fact(&*input.shape).into()).map_err(|e| guard::refused(&e).found)?;
-    }
-    guard::typed(graph).map_err(|e| e.found)
+fn typed(model: &pb::ModelProto, inputs: &[Numbers]) -> Result<TypedModel, ModelError> {
+    let shapes: Vec<&[usize]> = inputs.iter().map(|n| n.shape.as_slice()).collect();
+    OnnxFile::from_proto(model.clone())?.typed_as(&shapes)
 }
 
 /// Our engine.
-fn native(model: &pb::ModelProto, inputs: &[Numbers]) -> Result<Vec<Numbers>, String> {
-    let graph = lower::lower(&typed(model, inputs)?).map_err(|e| format!("{}: {}", e.operator, e.why))?;
+fn native(model: &pb::ModelProto, inputs: &[Numbers]) -> Result<Vec<Numbers>, ModelError> {
+    let graph = onnx::lowered(&typed(model, inputs)?)?;
     let shapes = graph.outputs().iter().map(|o| graph.shape(*o).to_vec());
     let answers = evaluate(&graph, inputs);
     Ok(shapes.zip(answers).map(|(shape, data)| Numbers { shape, data }).collect())
@@ -166,13 +159,8 @@ fn evaluate(graph: &Graph, inputs: &[Numbers]) -> Vec<Vec<f32>> {
 }
 
 /// tract's plan.
-fn fallback(model: &pb::ModelProto, inputs: &[Numbers]) -> Result<Vec<Numbers>, String> {
-    let mut plan = guard::plan(typed(model, inputs)?).map_err(|e| e.found)?;
-    let tensor = |n: &Numbers| Tensor::from_shape(&n.shape, &n.data).map(|t| t.into_tvalue());
-    let fed: TractResult<TVec<TValue>> = inputs.iter().map(tensor).collect();
-    let answers = fed.and_then(|fed| plan.run(fed)).map_err(|e| guard::refused(&e).found)?;
-    let read = |t: &TValue| -> TractResult<Numbers> {
-        Ok(Numbers { shape: t.shape().to_vec(), data: t.try_as_plain_ram()?.as_slice::<f32>()?.to_vec() })
-    };
-    answers.iter().map(read).collect::<TractResult<_>>().map_err(|e| guard::refused(&e).found)
+fn fallback(model: &pb::ModelProto, inputs: &[Numbers]) -> Result<Vec<Numbers>, ModelError> {
+    let fed: Vec<(&[usize], &[f32])> = inputs.iter().map(|n| (n.shape.as_slice(), n.data.as_slice())).collect();
+    let answers = Fallback::new(typed(model, inputs)?)?.run(&fed)?;
+    Ok(answers.into_iter().map(|(shape, data)| Numbers { shape, data }).collect())
 }

@@ -61,7 +61,9 @@ impl Report {
     #[must_use]
     pub fn markdown(&self) -> String {
         let mut text = self.counts();
-        text.push_str("\n| Operators | Cases | Native | Fallback | Refused | Why not native |\n|---|---|---|---|---|---|\n");
+        text.push_str(
+            "\n| Operators | Cases | Native | Fallback | Refused | Why not native |\n|---|---|---|---|---|---|\n",
+        );
         for (operators, cases) in self.rows() {
             let _ = writeln!(text, "{}", row(&operators, &cases));
         }

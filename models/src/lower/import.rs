@@ -62,7 +62,8 @@ pub fn reset_states(model: &mut TypedModel) {
     }
 }
 
-fn set_rows(model: &mut InferenceModel, rows: usize) -> TractResult<()> {
+/// Fixes the batch axis; see [`typed`].
+pub(crate) fn set_rows(model: &mut InferenceModel, rows: usize) -> TractResult<()> {
     let mut found: Vec<(usize, Symbol)> = Vec::new();
     for slot in 0..model.inputs.len() {
         let mut fact = model.input_fact(slot)?.clone();
@@ -183,11 +184,9 @@ fn activations(node: &NodeProto, defaults: &[&str]) -> TractResult<Vec<Box<dyn T
             "Sigmoid" => Box::new(nn::sigmoid()),
             "Tanh" => Box::new(math::tanh()),
             "relu" => Box::new(nn::leaky_relu(0.0)),
-            other => bail!(
-                "node '{}' ({}): activation {other}; sigmoid, tanh and relu are allowed",
-                node.name,
-                node.op_type
-            ),
+            other => {
+                bail!("node '{}' ({}): activation {other}; sigmoid, tanh and relu are allowed", node.name, node.op_type)
+            }
         })
     };
     names(node, defaults)?.into_iter().map(op).collect()
