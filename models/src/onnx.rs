@@ -68,7 +68,7 @@ impl OnnxFile {
                 ));
             }
             for (slot, shape) in shapes.iter().enumerate() {
-                model.set_input_fact(slot, f32::fact(shape).into()).map_err(|e| refused(&e))?;
+                model.set_input_fact(slot, f32::fact(*shape).into()).map_err(|e| refused(&e))?;
             }
             guard::typed(model)
         })
@@ -109,7 +109,7 @@ impl Fallback {
     /// # Errors
     /// tract's plan fails, or an output is not float32.
     pub fn run(&mut self, inputs: &[(&[usize], &[f32])]) -> Result<Tensors, ModelError> {
-        let run = || -> TractResult<Tensors> {
+        let mut run = || -> TractResult<Tensors> {
             let fed = inputs.iter().map(|(shape, data)| Tensor::from_shape(shape, data).map(|t| t.into_tvalue()));
             let answers = self.0.run(fed.collect::<TractResult<TVec<TValue>>>()?)?;
             let read = |t: &TValue| Ok((t.shape().to_vec(), t.try_as_plain_ram()?.as_slice::<f32>()?.to_vec()));

@@ -119,8 +119,8 @@ fn two_sided(graph: &mut Graph, op: &TypedBinOp, inputs: &[Value]) -> Result<Val
 
 /// Powers with a small constant exponent are exact products; the others are computed by logarithms.
 fn power(graph: &mut Graph, base: Node, exponent: Node) -> Result<Node, Why> {
-    let keeps_shape =
-        graph.shape(exponent).len() <= graph.shape(base).len() && graph.shape(exponent).iter().all(|dim| *dim == 1);
+    let keeps_shape = graph.shape(exponent).len() <= graph.shape(base).len()
+        && graph.shape(exponent).iter().all(|dim| *dim == 1);
     let known = uniform(graph, exponent).filter(|_| keeps_shape);
     Ok(match known {
         Some(1.0) => base,

@@ -103,9 +103,7 @@ fn gelu(graph: &Graph, node: Node) -> Option<(Unary, Node)> {
             return None;
         }
         match unary_of(graph, inner)? {
-            (Unary::Erf, y) => {
-                scaled(graph, y).filter(|(z, c)| *z == x && close(*c, FRAC_1_SQRT_2)).map(|_| Unary::Gelu)
-            }
+            (Unary::Erf, y) => scaled(graph, y).filter(|(z, c)| *z == x && close(*c, FRAC_1_SQRT_2)).map(|_| Unary::Gelu),
             (Unary::Tanh, y) => {
                 let (sum, c) = scaled(graph, y)?;
                 (close(c, FRAC_2_PI.sqrt()) && is_gelu_cubic(graph, sum, x)).then_some(Unary::GeluTanh)

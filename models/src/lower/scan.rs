@@ -57,8 +57,7 @@ pub(crate) fn scan(graph: &mut Graph, op: &Scan, node: &TypedNode, inputs: &[Val
     if op.skip != 0 {
         return no("skips the first results of its loop");
     }
-    let scanned =
-        || op.input_mapping.iter().zip(inputs).filter_map(|(mapping, value)| Some((mapping.as_scan()?, value)));
+    let scanned = || op.input_mapping.iter().zip(inputs).filter_map(|(mapping, value)| Some((mapping.as_scan()?, value)));
     if scanned().any(|(info, _)| info.chunk.unsigned_abs() != 1)
         || op.output_mapping.iter().filter_map(|m| m.scan).any(|(_, info)| info.chunk.unsigned_abs() != 1)
     {
@@ -97,7 +96,12 @@ pub(crate) fn scan(graph: &mut Graph, op: &Scan, node: &TypedNode, inputs: &[Val
 }
 
 /// Puts last values and stacked values into the node's slots.
-fn outputs(graph: &mut Graph, op: &Scan, node: &TypedNode, results: &[(Value, Value)]) -> Result<Vec<Value>, Why> {
+fn outputs(
+    graph: &mut Graph,
+    op: &Scan,
+    node: &TypedNode,
+    results: &[(Value, Value)],
+) -> Result<Vec<Value>, Why> {
     let mut slots = vec![None; node.outputs.len()];
     for ((last, stacked), mapping) in results.iter().zip(&op.output_mapping) {
         if let Some((slot, _)) = mapping.scan {
@@ -265,8 +269,7 @@ impl Loop<'_> {
         let own = self.outer.shape(terms);
         let own = if sequence { &own[1..] } else { own };
         let shape = self.inner.shape(inside);
-        let narrow =
-            own.len() <= shape.len() && own.iter().rev().zip(shape.iter().rev()).all(|(o, i)| *o == 1 || o == i);
+        let narrow = own.len() <= shape.len() && own.iter().rev().zip(shape.iter().rev()).all(|(o, i)| *o == 1 || o == i);
         Ok(narrow.then_some(Wire::Sum { term: terms, sequence, inside }))
     }
 
@@ -369,8 +372,11 @@ pub(crate) fn with_constants(
     fixed: &[Node],
 ) -> Result<(Graph, Vec<Node>), GraphError> {
     let numbers = |node: &Node| outer.constant_data(*node).cloned();
-    let known: Known =
-        body.inputs()[before..].iter().zip(fixed).filter_map(|(inner, node)| Some((*inner, numbers(node)?))).collect();
+    let known: Known = body.inputs()[before..]
+        .iter()
+        .zip(fixed)
+        .filter_map(|(inner, node)| Some((*inner, numbers(node)?)))
+        .collect();
     let order: Vec<Node> = body.inputs().iter().filter(|inner| !known.contains_key(inner)).copied().collect();
     let left = fixed.iter().filter(|node| numbers(node).is_none()).copied().collect();
     Ok((simplify::simplify(body, &order, &known)?, left))

@@ -69,9 +69,7 @@ fn weights_that_are_computed_at_run_time() {
 
 #[test]
 fn pooling() {
-    for (operator, own) in
-        [("MaxPool", vec![]), ("AveragePool", vec![]), ("AveragePool", vec![int("count_include_pad", 1)])]
-    {
+    for (operator, own) in [("MaxPool", vec![]), ("AveragePool", vec![]), ("AveragePool", vec![int("count_include_pad", 1)])] {
         for ceil in [0, 1] {
             let cases: Vec<(&str, Vec<AttributeProto>)> = vec![
                 ("plain", vec![ints("kernel_shape", &[3])]),

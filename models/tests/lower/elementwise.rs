@@ -27,7 +27,11 @@ fn activations_are_one_node() {
         ("Elu", one("Elu", &[]), Unary::Elu { alpha: 1.0 }),
         ("Elu alpha", one("Elu", &[float("alpha", 1.5)]), Unary::Elu { alpha: 1.5 }),
         ("Selu", one("Selu", &[]), Unary::Selu { alpha: 1.673_263_2, gamma: 1.050_701 }),
-        ("Selu own", one("Selu", &[float("alpha", 2.0), float("gamma", 3.0)]), Unary::Selu { alpha: 2.0, gamma: 3.0 }),
+        (
+            "Selu own",
+            one("Selu", &[float("alpha", 2.0), float("gamma", 3.0)]),
+            Unary::Selu { alpha: 2.0, gamma: 3.0 },
+        ),
         ("Gelu", one_of(20, "Gelu", &[]), Unary::Gelu),
         ("Gelu tanh", one_of(20, "Gelu", &[string("approximate", "tanh")]), Unary::GeluTanh),
         ("Tanh", one("Tanh", &[]), Unary::Tanh),
@@ -144,7 +148,8 @@ fn several_terms_at_once() {
     for operator in ["Sum", "Mean", "Max", "Min"] {
         for n in 1..=3 {
             let mut file = Onnx::new(13);
-            let all: Vec<String> = (0..n).map(|i| file.input(&format!("x{i}"), &dims(&[2, [3, 1, 3][i]]))).collect();
+            let all: Vec<String> =
+                (0..n).map(|i| file.input(&format!("x{i}"), &dims(&[2, [3, 1, 3][i]]))).collect();
             let names: Vec<&str> = all.iter().map(String::as_str).collect();
             let y = file.node(operator, &names, &[]);
             file.output(&y);
@@ -169,9 +174,7 @@ fn powers_with_small_exponents_are_products() {
 
 #[test]
 fn clip_with_missing_and_crossed_limits() {
-    for (low, high) in
-        [(Some(-0.5), Some(0.5)), (Some(0.0), None), (None, Some(0.3)), (Some(0.0), Some(6.0)), (Some(0.5), Some(-0.5))]
-    {
+    for (low, high) in [(Some(-0.5), Some(0.5)), (Some(0.0), None), (None, Some(0.3)), (Some(0.0), Some(6.0)), (Some(0.5), Some(-0.5))] {
         let mut file = Onnx::new(13);
         let x = file.input("x", &[dim("N"), dim(7)]);
         let low = low.map_or(String::new(), |v| file.floats(&[], vec![v]));

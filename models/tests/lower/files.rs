@@ -21,10 +21,7 @@ fn example_models() {
             let y: Vec<f64> =
                 y[0].try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().iter().map(|v| f64::from(*v)).collect();
             assert_close(name, &answer(&graph, &inputs), &[y]);
-            println!(
-                "{name}, {rows} rows: {:?}",
-                graph.nodes().iter().map(|n| (&n.origin, &n.shape)).collect::<Vec<_>>()
-            );
+            println!("{name}, {rows} rows: {:?}", graph.nodes().iter().map(|n| (&n.origin, &n.shape)).collect::<Vec<_>>());
         }
     }
 }

@@ -47,13 +47,10 @@ fn reshapes_move_nothing() {
         vec![f.node("Squeeze", &[&same, &axes], &[])]
     });
     free("Unsqueeze, Shape, Reshape, Squeeze", file);
-    free(
-        "Unsqueeze 11",
-        moved(11, |f, x| {
-            let y = f.node("Unsqueeze", &[x], &[ints("axes", &[1])]);
-            vec![f.node("Squeeze", &[&y], &[ints("axes", &[1])])]
-        }),
-    );
+    free("Unsqueeze 11", moved(11, |f, x| {
+        let y = f.node("Unsqueeze", &[x], &[ints("axes", &[1])]);
+        vec![f.node("Squeeze", &[&y], &[ints("axes", &[1])])]
+    }));
 }
 
 #[test]
@@ -73,12 +70,9 @@ fn slices_with_steps_negative_axes_and_ends_outside() {
         });
         once(&format!("Slice {starts:?} {ends:?} {axes:?} {steps:?}"), &file);
     }
-    once(
-        "Slice 9",
-        &moved(9, |f, x| {
-            vec![f.node("Slice", &[x], &[ints("starts", &[1, -3]), ints("ends", &[4, -1]), ints("axes", &[1, 2])])]
-        }),
-    );
+    once("Slice 9", &moved(9, |f, x| {
+        vec![f.node("Slice", &[x], &[ints("starts", &[1, -3]), ints("ends", &[4, -1]), ints("axes", &[1, 2])])]
+    }));
 }
 
 #[test]
@@ -87,13 +81,10 @@ fn splits() {
         let file = moved(18, |f, x| f.node_with("Split", &[x], 2, &[int("axis", axis), int("num_outputs", 2)]));
         once(&format!("Split {axis}"), &file);
     }
-    once(
-        "Split parts",
-        &moved(13, |f, x| {
-            let parts = f.ints(&[3], &[1, 2, 3]);
-            f.node_with("Split", &[x, &parts], 3, &[int("axis", 2)])
-        }),
-    );
+    once("Split parts", &moved(13, |f, x| {
+        let parts = f.ints(&[3], &[1, 2, 3]);
+        f.node_with("Split", &[x, &parts], 3, &[int("axis", 2)])
+    }));
     once("Split 11", &moved(11, |f, x| f.node_with("Split", &[x], 2, &[int("axis", 1), ints("split", &[1, 3])])));
     once("Split uneven", &moved(18, |f, x| f.node_with("Split", &[x], 4, &[int("axis", 2), int("num_outputs", 4)])));
 }
@@ -101,10 +92,7 @@ fn splits() {
 #[test]
 fn transposes_and_their_inverse() {
     for perm in [[0, 2, 1], [2, 0, 1], [1, 0, 2], [2, 1, 0]] {
-        once(
-            &format!("Transpose {perm:?}"),
-            &moved(18, |f, x| vec![f.node("Transpose", &[x], &[ints("perm", &perm)])]),
-        );
+        once(&format!("Transpose {perm:?}"), &moved(18, |f, x| vec![f.node("Transpose", &[x], &[ints("perm", &perm)])]));
     }
     once("Transpose", &moved(18, |f, x| vec![f.node("Transpose", &[x], &[])]));
     let file = moved(18, |f, x| {
@@ -126,36 +114,24 @@ fn gathers_with_known_positions() {
         });
         once(&format!("Gather {axis} {positions:?}"), &file);
     }
-    once(
-        "GatherElements",
-        &moved(18, |f, x| {
-            let positions = f.ints(&[3, 1, 6], &[0, 1, 2, 3, -1, -2, 0, 0, 0, 1, 1, 1, 3, 2, 1, 0, 3, 2]);
-            vec![f.node("GatherElements", &[x, &positions], &[int("axis", 1)])]
-        }),
-    );
-    once(
-        "GatherND",
-        &moved(18, |f, x| {
-            let positions = f.ints(&[2, 2], &[0, 3, 2, 1]);
-            vec![f.node("GatherND", &[x, &positions], &[])]
-        }),
-    );
+    once("GatherElements", &moved(18, |f, x| {
+        let positions = f.ints(&[3, 1, 6], &[0, 1, 2, 3, -1, -2, 0, 0, 0, 1, 1, 1, 3, 2, 1, 0, 3, 2]);
+        vec![f.node("GatherElements", &[x, &positions], &[int("axis", 1)])]
+    }));
+    once("GatherND", &moved(18, |f, x| {
+        let positions = f.ints(&[2, 2], &[0, 3, 2, 1]);
+        vec![f.node("GatherND", &[x, &positions], &[])]
+    }));
     once("Trilu", &moved(18, |f, x| vec![f.node("Trilu", &[x], &[int("upper", 0)])]));
-    once(
-        "Trilu upper",
-        &moved(18, |f, x| {
-            let k = f.ints(&[], &[1]);
-            vec![f.node("Trilu", &[x, &k], &[int("upper", 1)])]
-        }),
-    );
-    once(
-        "DepthToSpace",
-        &moved(18, |f, x| {
-            let shape = f.ints(&[4], &[3, 4, 2, 3]);
-            let y = f.node("Reshape", &[x, &shape], &[]);
-            vec![f.node("DepthToSpace", &[&y], &[int("blocksize", 2)])]
-        }),
-    );
+    once("Trilu upper", &moved(18, |f, x| {
+        let k = f.ints(&[], &[1]);
+        vec![f.node("Trilu", &[x, &k], &[int("upper", 1)])]
+    }));
+    once("DepthToSpace", &moved(18, |f, x| {
+        let shape = f.ints(&[4], &[3, 4, 2, 3]);
+        let y = f.node("Reshape", &[x, &shape], &[]);
+        vec![f.node("DepthToSpace", &[&y], &[int("blocksize", 2)])]
+    }));
 }
 
 #[test]
@@ -182,13 +158,10 @@ fn expand_and_tile() {
         });
         once(&format!("Expand {shape:?}"), &file);
     }
-    once(
-        "Tile",
-        &moved(18, |f, x| {
-            let repeats = f.ints(&[3], &[1, 2, 3]);
-            vec![f.node("Tile", &[x, &repeats], &[])]
-        }),
-    );
+    once("Tile", &moved(18, |f, x| {
+        let repeats = f.ints(&[3], &[1, 2, 3]);
+        vec![f.node("Tile", &[x, &repeats], &[])]
+    }));
 }
 
 #[test]
@@ -202,15 +175,12 @@ fn padding_of_every_kind() {
             once(&format!("Pad {mode} {pads:?}"), &file);
         }
     }
-    once(
-        "Pad value and axes",
-        &moved(18, |f, x| {
-            let pads = f.ints(&[2], &[2, 1]);
-            let value = f.floats(&[], vec![0.75]);
-            let axes = f.ints(&[1], &[-1]);
-            vec![f.node("Pad", &[x, &pads, &value, &axes], &[])]
-        }),
-    );
+    once("Pad value and axes", &moved(18, |f, x| {
+        let pads = f.ints(&[2], &[2, 1]);
+        let value = f.floats(&[], vec![0.75]);
+        let axes = f.ints(&[1], &[-1]);
+        vec![f.node("Pad", &[x, &pads, &value, &axes], &[])]
+    }));
     once("Pad 9", &moved(9, |f, x| vec![f.node("Pad", &[x], &[ints("pads", &[0, 0, 1, 0, 0, 1])])]));
 }
 

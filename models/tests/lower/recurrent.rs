@@ -57,20 +57,14 @@ impl Layer {
         let mut random = random(&format!("{} weights", self.cell));
         let (d, g) = (self.directions(), self.gates());
         let mut numbers = |n: usize| random.numbers(n, 0.6);
-        [
-            numbers(d * g * HIDDEN * WIDTH),
-            numbers(d * g * HIDDEN * HIDDEN),
-            numbers(d * 2 * g * HIDDEN),
-            numbers(d * 3 * HIDDEN),
-        ]
+        [numbers(d * g * HIDDEN * WIDTH), numbers(d * g * HIDDEN * HIDDEN), numbers(d * 2 * g * HIDDEN), numbers(d * 3 * HIDDEN)]
     }
 
     fn file(&self) -> Onnx {
         let (d, g) = (self.directions(), self.gates());
         let [w, r, b, p] = self.weights();
         let mut file = Onnx::new(17);
-        let x = file
-            .input("x", &dims(&if self.batch_first { [ROWS, self.steps, WIDTH] } else { [self.steps, ROWS, WIDTH] }));
+        let x = file.input("x", &dims(&if self.batch_first { [ROWS, self.steps, WIDTH] } else { [self.steps, ROWS, WIDTH] }));
         let w = file.floats(&[d, g * HIDDEN, WIDTH], w);
         let r = file.floats(&[d, g * HIDDEN, HIDDEN], r);
         let b = if self.bias { file.floats(&[d, 2 * g * HIDDEN], b) } else { String::new() };
@@ -122,11 +116,7 @@ impl Layer {
             if self.batch_first { (row * d + dir) * HIDDEN + j } else { (dir * ROWS + row) * HIDDEN + j }
         };
         let y_at = |t: usize, dir: usize, row: usize, j: usize| {
-            if self.batch_first {
-                ((row * steps + t) * d + dir) * HIDDEN + j
-            } else {
-                ((t * d + dir) * ROWS + row) * HIDDEN + j
-            }
+            if self.batch_first { ((row * steps + t) * d + dir) * HIDDEN + j } else { ((t * d + dir) * ROWS + row) * HIDDEN + j }
         };
         let x_at = |t: usize, row: usize, i: usize| {
             inputs[0][if self.batch_first { (row * steps + t) * WIDTH + i } else { (t * ROWS + row) * WIDTH + i }]
@@ -150,8 +140,7 @@ impl Layer {
                     };
                     let from_x = |k: usize| -> f64 {
                         let row_of_w = (dir * g * HIDDEN + k) * WIDTH;
-                        (0..WIDTH).map(|i| f64::from(w[row_of_w + i]) * f64::from(x_at(t, row, i))).sum::<f64>()
-                            + bias(0, k)
+                        (0..WIDTH).map(|i| f64::from(w[row_of_w + i]) * f64::from(x_at(t, row, i))).sum::<f64>() + bias(0, k)
                     };
                     let from = |v: &[f64], k: usize| -> f64 {
                         let row_of_r = (dir * g * HIDDEN + k) * HIDDEN;
@@ -160,9 +149,7 @@ impl Layer {
                     let peep = |k: usize, j: usize, c: f64| {
                         if self.peepholes { f64::from(p[(dir * 3 + k) * HIDDEN + j]) * c } else { 0.0 }
                     };
-                    let gate = |k: usize, j: usize| {
-                        from_x(k * HIDDEN + j) + from(&h, k * HIDDEN + j) + bias(1, k * HIDDEN + j)
-                    };
+                    let gate = |k: usize, j: usize| from_x(k * HIDDEN + j) + from(&h, k * HIDDEN + j) + bias(1, k * HIDDEN + j);
                     let new: Vec<(f64, f64)> = match self.cell {
                         "RNN" => (0..HIDDEN).map(|j| (act(0, gate(0, j)), 0.0)).collect(),
                         "GRU" => {
@@ -251,11 +238,7 @@ fn few_steps_no_bias_peepholes_other_activations() {
     for direction in ["forward", "bidirectional"] {
         Layer { direction, peepholes: true, initial: true, ..Layer::new("LSTM") }.check();
         Layer { direction, peepholes: true, bias: false, ..Layer::new("LSTM") }.check();
-        let own = |activations: &[&'static str], cell| Layer {
-            direction,
-            activations: activations.to_vec(),
-            ..Layer::new(cell)
-        };
+        let own = |activations: &[&'static str], cell| Layer { direction, activations: activations.to_vec(), ..Layer::new(cell) };
         own(&["Relu"], "RNN").check();
         own(&["Tanh", "Sigmoid"], "GRU").check();
         own(&["Sigmoid", "Relu", "Tanh"], "LSTM").check();
@@ -317,10 +300,7 @@ fn states_begin_anew_in_each_run() {
         let mut cured = leaking.clone();
         reset_states(&mut cured);
         let (first, second) = twice(leaking);
-        assert_ne!(
-            first, second,
-            "{cell}: tract is expected to carry the state; if it no longer does, drop reset_states"
-        );
+        assert_ne!(first, second, "{cell}: tract is expected to carry the state; if it no longer does, drop reset_states");
         let (first, second) = twice(cured);
         assert_eq!(first, second, "{cell}");
     }

@@ -297,7 +297,14 @@ pub fn cnn(
 
 /// A recurrent network: `cell` is RNN, GRU or LSTM; input [N, steps, width], the last state goes through one dense layer; output
 /// [N, outputs]. GRU has linear_before_reset = 1, as PyTorch and Keras export it.
-pub fn recurrent(cell: &str, steps: usize, width: usize, hidden: usize, outputs: usize, random: &mut Random) -> Onnx {
+pub fn recurrent(
+    cell: &str,
+    steps: usize,
+    width: usize,
+    hidden: usize,
+    outputs: usize,
+    random: &mut Random,
+) -> Onnx {
     let gates = match cell {
         "RNN" => 1,
         "GRU" => 3,
