@@ -75,6 +75,24 @@ pub fn apply(request: &CpuRequest) -> Granted {
     Granted { policy: policy_in_words(), core, locked, refusals }
 }
 
+/// What a bench prints above its numbers: the machine, and what the calling thread was really granted. Asks for `SCHED_FIFO` at 80, for
+/// locked memory, and for `core` if one is named.
+#[must_use]
+pub fn bench_header(core: Option<u32>) -> String {
+    let granted = apply(&CpuRequest { core, priority: Some(80), lock_memory: true });
+    let mut text = format!("{}\nscheduling: {granted}\n", machine());
+    for refusal in &granted.refusals {
+        text.push_str(&format!("  {refusal}\n"));
+    }
+    text
+}
+
+/// The last core that this process may use: the first ones serve interrupts more often.
+#[must_use]
+pub fn last_core() -> Option<u32> {
+    allowed_cores().last().copied()
+}
+
 /// Lowers the calling thread, and every thread it starts later, to nice +5: the service process never competes with the scan.
 ///
 /// # Errors
@@ -291,6 +309,12 @@ mod tests {
             assert!(granted.refusals[0].contains("SCHED_FIFO 17 refused"), "{granted:?}");
             assert_eq!(granted.policy, "normal priority");
         }
+    }
+
+    #[test]
+    fn a_bench_names_machine_and_scheduling() {
+        let text = std::thread::spawn(|| bench_header(last_core())).join().expect("apply never panics");
+        assert!(text.starts_with("kernel ") && text.contains("\nscheduling: "), "{text}");
     }
 
     #[test]
