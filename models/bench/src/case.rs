@@ -183,7 +183,10 @@ fn shape(
         return Err(format!("{model}: input '{input}' has no tensor type"));
     };
     if tensor.elem_type != FLOAT {
-        return Err(format!("{model}: input '{input}' has element type {}; only float32 (1) is timed", tensor.elem_type));
+        return Err(format!(
+            "{model}: input '{input}' has element type {}; only float32 (1) is timed",
+            tensor.elem_type
+        ));
     }
     let mut dims = Vec::new();
     for dim in tensor.shape.iter().flat_map(|s| &s.dim) {

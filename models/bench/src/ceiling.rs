@@ -1,7 +1,7 @@
 //! What one thread of this machine can do at best: fused multiply-adds in registers, and reads from each level of its caches.
 //!
-//! A model cannot be faster than its multiply-adds at the first rate, nor than one read of its weights at the second: the larger of the
-//! two is its *ceiling*. Rates are the best of many short bursts, because only disturbances make a burst slower.
+//! A model cannot be faster than its multiply-adds at the first rate, nor than one read of its weights, as much of them from the smaller
+//! levels as fits there: the larger of the two is its *ceiling*. Rates are the best of many short bursts, because only disturbances make a burst slower.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -72,7 +72,13 @@ impl Ceiling {
     #[must_use]
     pub fn shortest_ns(&self, multiply_adds: u64, weight_bytes: usize) -> f64 {
         let compute = multiply_adds as f64 / self.multiply_adds;
-        compute.max(weight_bytes as f64 / self.cache(weight_bytes).rate)
+        let (mut reads, mut left) = (0.0, weight_bytes);
+        for cache in &self.caches {
+            let here = if Some(cache) == self.caches.last() { left } else { left.min(cache.bytes) };
+            reads += here as f64 / cache.rate;
+            left -= here;
+        }
+        compute.max(reads)
     }
 }
 
@@ -131,7 +137,8 @@ fn name_of(level: Level) -> String {
 fn cache_sizes() -> [usize; 3] {
     let mut sizes = FALLBACK;
     for index in 0..8 {
-        let read = |name: &str| std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/{name}"));
+        let read =
+            |name: &str| std::fs::read_to_string(format!("/sys/devices/system/cpu/cpu0/cache/index{index}/{name}"));
         let (Ok(level), Ok(kind), Ok(size)) = (read("level"), read("type"), read("size")) else { continue };
         let place = level.trim().parse::<usize>().ok().and_then(|l| l.checked_sub(1)).filter(|p| *p < sizes.len());
         if let (Some(place), Some(bytes), true) = (place, bytes_of(&size), kind.trim() != "Instruction") {
@@ -167,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_larger_of_both_bounds_counts_and_weights_are_read_from_the_level_they_fit_in() {
+    fn the_larger_of_both_bounds_counts_and_each_level_serves_what_fits_into_it() {
         let cache = |name, bytes, rate| Cache { name, bytes, rate };
         let ceiling = Ceiling {
             level: String::new(),
@@ -178,7 +185,8 @@ mod tests {
         assert_eq!(ceiling.cache(1_001).name, "L2");
         assert_eq!(ceiling.cache(1_000_000).name, "L3");
         assert!((ceiling.shortest_ns(1_000, 1_000) - 100.0).abs() < 1e-9, "compute");
-        assert!((ceiling.shortest_ns(1_000, 10_000) - 200.0).abs() < 1e-9, "reads from L2");
+        assert!((ceiling.shortest_ns(1_000, 11_000) - 210.0).abs() < 1e-9, "1,000 from L1, 10,000 from L2");
+        assert!((ceiling.shortest_ns(1_000, 211_000) - 40_210.0).abs() < 1e-9, "the last level serves all the rest");
     }
 
     #[test]

@@ -67,7 +67,10 @@ pub fn largest_difference(case: &Case, contenders: &mut [Box<dyn Contender>]) ->
         return Ok(largest);
     }
     let names: Vec<&str> = contenders.iter().map(|c| c.name()).collect();
-    Err(format!("{} differ by {largest:.1e} of the largest output; at most {TOLERANCE:.0e} is the same", names.join(" and ")))
+    Err(format!(
+        "{} differ by {largest:.1e} of the largest output; at most {TOLERANCE:.0e} is the same",
+        names.join(" and ")
+    ))
 }
 
 /// Largest difference of two outputs as share of the largest number in them, at least of 1; infinite if their sizes differ, or where

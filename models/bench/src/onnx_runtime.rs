@@ -55,12 +55,16 @@ fn locate(named: Option<OsString>) -> Result<PathBuf, String> {
         return if path.is_file() {
             Ok(path)
         } else {
-            Err(format!("{VARIABLE} names {}, which is no file; correct it, or unset it and run {SCRIPT}", path.display()))
+            Err(format!(
+                "{VARIABLE} names {}, which is no file; correct it, or unset it and run {SCRIPT}",
+                path.display()
+            ))
         };
     }
     let here = std::env::current_dir().map_err(|e| format!("the current folder cannot be read ({e})"))?;
     let files = here.ancestors().filter_map(|folder| std::fs::read_dir(folder.join(PLACE)).ok()).flatten().flatten();
-    let is_library = |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libonnxruntime.so"));
+    let is_library =
+        |path: &PathBuf| path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("libonnxruntime.so"));
     files
         .map(|entry| entry.path())
         .find(is_library)

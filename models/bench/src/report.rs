@@ -94,7 +94,10 @@ pub fn header(ceiling: &Ceiling, clock_ns: u64, library: &Result<Library, String
         ceiling.multiply_adds,
         reads.join(", ")
     );
-    let _ = writeln!(out, "clock: {clock_ns} ns, in every single time; 'in a row' is the mean of runs without looking at it");
+    let _ = writeln!(
+        out,
+        "clock: {clock_ns} ns, in every single time; 'in a row' is the mean of runs without looking at it"
+    );
     match library {
         Ok(library) => {
             let _ = writeln!(out, "{}: {}", library.name, library.path.display());
@@ -130,7 +133,11 @@ pub fn block(result: &Outcome) -> String {
         Ok(_) => {}
     }
     let columns = ["p50", "p99", "p99.9", "max", "in a row"].map(|c| format!("{c:>9}")).join(" ");
-    let _ = writeln!(out, "  {:<22} {columns} {:>14} {:>10} {:>10} {:>8}", "us", "allocations", "of ceiling", "p99.9/p50", "runs");
+    let _ = writeln!(
+        out,
+        "  {:<22} {columns} {:>14} {:>10} {:>10} {:>8}",
+        "us", "allocations", "of ceiling", "p99.9/p50", "runs"
+    );
     for times in &result.times {
         let s = &times.single;
         let columns = [s.p50, s.p99, s.p999, s.max].map(|ns| format!("{:>9}", us(ns as f64))).join(" ");
@@ -139,7 +146,8 @@ pub fn block(result: &Outcome) -> String {
             Allocations::NoCounter => "(cargo bench)".to_owned(),
             Allocations::NotSeen => "not counted".to_owned(),
         };
-        let share = result.shortest_ns.map_or("-".to_owned(), |ns| format!("{:.0} %", 100.0 * ns / s.p50.max(1) as f64));
+        let share =
+            result.shortest_ns.map_or("-".to_owned(), |ns| format!("{:.0} %", 100.0 * ns / s.p50.max(1) as f64));
         let _ = writeln!(
             out,
             "  {:<22} {columns} {:>9} {allocations:>14} {share:>10} {:>10.2} {:>8}",

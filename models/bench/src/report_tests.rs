@@ -78,7 +78,11 @@ fn goals_are_judged_against_the_fastest_peer_or_a_case_of_our_own() {
     let all = [
         outcome("small", Some(Goal::OfBestPeer(0.20)), three(600)),
         outcome("too slow", Some(Goal::OfBestPeer(0.20)), three(601)),
-        outcome("gradient", Some(Goal::OfOurs { case: "small".to_owned(), at_most: 3.0 }), vec![three(1_500).remove(0)]),
+        outcome(
+            "gradient",
+            Some(Goal::OfOurs { case: "small".to_owned(), at_most: 3.0 }),
+            vec![three(1_500).remove(0)],
+        ),
         outcome("no goal", None, three(300)),
     ];
     let verdict = Verdict::of(&all);
@@ -97,7 +101,10 @@ fn the_header_says_loudly_that_the_library_is_absent() {
     let cache = Cache { name: "L1", bytes: 32 << 10, rate: 200.4 };
     let ceiling = Ceiling { level: "Avx512".to_owned(), multiply_adds: 56.04, caches: vec![cache] };
     let text = header(&ceiling, 24, &Err("run models/tools/fetch_onnxruntime.sh".to_owned()));
-    assert!(text.contains("Avx512, 56.0 float32 multiply-adds per ns; reads in bytes per ns: L1 (32 KiB) 200"), "{text}");
+    assert!(
+        text.contains("Avx512, 56.0 float32 multiply-adds per ns; reads in bytes per ns: L1 (32 KiB) 200"),
+        "{text}"
+    );
     assert!(text.contains("*** NOT MEASURED: ONNX Runtime: run models/tools/fetch_onnxruntime.sh ***"), "{text}");
     let library = Library { path: "lib/libonnxruntime.so.1.32.0".into(), name: "ONNX Runtime 1.32.0".to_owned() };
     assert!(header(&ceiling, 24, &Ok(library)).contains("ONNX Runtime 1.32.0: lib/libonnxruntime.so.1.32.0"));

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use tract_onnx::pb;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::internal::bail;
+use tract_onnx::tract_core::ops::Cost;
 use tract_onnx::tract_core::ops::cnn::Conv;
 use tract_onnx::tract_core::ops::einsum::EinSum;
 use tract_onnx::tract_core::ops::gru_seq::GruSeq;
 use tract_onnx::tract_core::ops::scan::Scan;
-use tract_onnx::tract_core::ops::{Cost, Op};
 
 use crate::case::Case;
 use crate::contender::Contender;
@@ -77,14 +78,14 @@ fn count(model: &TypedModel) -> TractResult<u64> {
         sum += if node.op_is::<EinSum>() || node.op_is::<Conv>() {
             let costs = node.op.cost(&facts)?;
             let fused = costs.iter().filter(|(cost, _)| matches!(cost, Cost::FMA(_)));
-            fused.map(|(_, n)| n.to_i64()).sum::<TractResult<i64>>()? as u64
+            fused.map(|(_, n)| n.to_i64()).sum::<Result<i64, _>>()? as u64
         } else if let Some(scan) = node.op_as::<Scan>() {
             let trips = scan.iteration_count(&facts).map_or(Ok(1), |n| n.to_i64())?;
             trips as u64 * count(&scan.body)?
         } else if let Some(gru) = node.op_as::<GruSeq>() {
             // [batch, steps, inputs], or [batch, steps, 3 hidden] once the input's product is taken outside.
             let x = facts[0].shape.as_concrete().unwrap_or(&[]);
-            let [batch, steps, width] = x else { bail!("{} has no static shape", gru.name()) };
+            let [batch, steps, width] = x else { bail!("{} has no static shape", node.name) };
             let inputs = if gru.projected { 0 } else { *width };
             (batch * steps * 3 * gru.hidden * (gru.hidden + inputs)) as u64
         } else {

@@ -78,7 +78,8 @@ pub fn cases() -> Result<Vec<Case>, String> {
     Ok(all)
 }
 
-const CNN: &str = "conv 8-32 of 5 taps padded 2 + 2, relu, conv 32-32 of 5 taps padded 2 + 2, relu, mean over 64 steps, dense 32-1";
+const CNN: &str =
+    "conv 8-32 of 5 taps padded 2 + 2, relu, conv 32-32 of 5 taps padded 2 + 2, relu, mean over 64 steps, dense 32-1";
 
 fn case(name: &str, bytes: &[u8], rows: usize, at_most: f64) -> Result<Case, String> {
     let mut case = Case::read(name, bytes.to_vec(), rows)?;

@@ -177,7 +177,8 @@ mod tests {
         let run = Cli::try_parse_from(["flyball", "run", "a.toml", "--read-only", "--log", "json"]).expect("parses");
         assert!(matches!(run.command, Command::Run(Run { read_only: true, log: LogForm::Json, view: false, .. })));
         assert!(Cli::try_parse_from(["flyball", "run"]).is_err(), "a file is needed");
-        let bench = Cli::try_parse_from(["flyball", "bench", "inference", "a.onnx", "b.onnx", "--rows", "64"]).expect("parses");
+        let bench =
+            Cli::try_parse_from(["flyball", "bench", "inference", "a.onnx", "b.onnx", "--rows", "64"]).expect("parses");
         let Command::Bench(Bench { which: Some(BenchKind::Inference(inference)) }) = bench.command else {
             panic!("{bench:?}");
         };
