@@ -33,6 +33,8 @@ pub enum Refusal {
     Engine,
     /// A golden vector was not met on this machine.
     WrongGolden,
+    /// The engine and tract answer differently.
+    Disagreement,
     /// Slower than its stage budget.
     TooSlow,
     /// The objective cannot be used.

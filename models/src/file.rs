@@ -11,9 +11,10 @@ use crate::error::{ModelError, Refusal};
 use crate::limits;
 
 /// Shape of the graph's one input and one output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shape {
-    pub inputs: usize,
+    /// Dimensions of the input after the batch: the inputs, or inputs and steps of a window.
+    pub row: Vec<usize>,
     /// False: the graph says batch 1; true: the batch is symbolic.
     pub any_batch: bool,
 }
@@ -61,7 +62,7 @@ pub(crate) fn check_hash(bytes: &[u8], expected: &str) -> Result<(), ModelError>
 }
 
 /// Decodes the protobuf and checks everything that can be checked without building the graph.
-pub(crate) fn decode(bytes: &[u8]) -> Result<(pb::ModelProto, Shape), ModelError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<pb::ModelProto, ModelError> {
     let damaged = |why: String| {
         ModelError::new(Refusal::NotOnnx, why, "a complete ONNX file is needed", "export or copy the file again")
     };
@@ -73,8 +74,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<(pb::ModelProto, Shape), ModelError
         return Err(damaged("the file has no graph".to_owned()));
     };
     check_graph(graph, &tract_onnx::onnx().op_register, 0)?;
-    let shape = shape(graph)?;
-    Ok((file, shape))
+    Ok(file)
 }
 
 fn check_graph(
@@ -201,13 +201,14 @@ fn weight(found: String, allowed: &str) -> ModelError {
     ModelError::new(Refusal::BadWeight, found, allowed, "train or export the model again")
 }
 
-/// One float input [1 or N, n] and one output.
-fn shape(graph: &pb::GraphProto) -> Result<Shape, ModelError> {
+/// One float input [1 or N, n] or [1 or N, a, b], and one output.
+pub(crate) fn shape(file: &pb::ModelProto) -> Result<Shape, ModelError> {
+    let graph = file.graph.as_ref().expect("decode refuses a file without a graph");
     let wrong = |found: String| {
         ModelError::new(
             Refusal::WrongShape,
             found,
-            "one float32 input of shape [1, n] or [N, n] and one output are allowed",
+            "one float32 input of shape [1, n] or [N, n], or with a window [N, steps, n] or [N, n, steps], and one output are allowed",
             "export the model with a static number of inputs in one tensor",
         )
     };
@@ -223,20 +224,25 @@ fn shape(graph: &pb::GraphProto) -> Result<Shape, ModelError> {
     }
     use pb::tensor_shape_proto::dimension::Value as Dim;
     let dims: Vec<_> = tensor.shape.iter().flat_map(|s| &s.dim).map(|d| d.value.as_ref()).collect();
-    match dims.as_slice() {
-        [batch, Some(Dim::DimValue(n))] if (1..=flyball_core::bounds::MODEL_INPUTS_MAX as i64).contains(n) => {
-            match batch {
-                Some(Dim::DimValue(1)) => Ok(Shape { inputs: *n as usize, any_batch: false }),
-                Some(Dim::DimValue(other)) => {
-                    Err(wrong(format!("input '{}' has a fixed batch of {other}", free[0].name)))
-                }
-                Some(Dim::DimParam(_)) | None => Ok(Shape { inputs: *n as usize, any_batch: true }),
-            }
-        }
-        _ => Err(wrong(format!(
-            "input '{}' has {} dimensions, or its second is not a number of 1 to 64",
+    let largest = (limits::WINDOW_STEPS_MAX * flyball_core::bounds::MODEL_INPUTS_MAX) as i64;
+    let row: Option<Vec<usize>> = dims
+        .iter()
+        .skip(1)
+        .map(|dim| match dim {
+            Some(Dim::DimValue(n)) if (1..=largest).contains(n) => Some(*n as usize),
+            _ => None,
+        })
+        .collect();
+    let Some(row) = row.filter(|row| (1..=2).contains(&row.len())) else {
+        return Err(wrong(format!(
+            "input '{}' has {} dimensions, or one beside the first is no number",
             free[0].name,
             dims.len()
-        ))),
+        )));
+    };
+    match dims[0] {
+        Some(Dim::DimValue(1)) => Ok(Shape { row, any_batch: false }),
+        Some(Dim::DimValue(other)) => Err(wrong(format!("input '{}' has a fixed batch of {other}", free[0].name))),
+        Some(Dim::DimParam(_)) | None => Ok(Shape { row, any_batch: true }),
     }
 }

@@ -302,7 +302,7 @@ impl Graph {
         if !(1..=TRIPS_MAX).contains(&trips) {
             return err(format!("a loop of {trips} trips; 1 to {TRIPS_MAX} are allowed"));
         }
-        if body.inputs().len() != inputs.len() || body.outputs().len() < states.len() {
+        if body.inputs().len() != inputs.len() || body.outputs().len() < states.len().max(1) {
             return err("a loop and its body have different numbers of inputs or states");
         }
         for (i, (outer, inner)) in inputs.iter().zip(body.inputs()).enumerate() {
