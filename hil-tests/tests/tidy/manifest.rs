@@ -31,7 +31,7 @@ const MEMBERS: &[Member] = &[
     Member { folder: "runtime/machine", may: &[CONFIG], tests_may: &[] },
     Member { folder: "models/engine", may: &[], tests_may: &[] },
     Member { folder: "models", may: &[CONFIG, CORE, ENGINE], tests_may: &[INFERENCE_BENCH] },
-    Member { folder: "models/bench", may: &[MACHINE, MODELS], tests_may: &[] },
+    Member { folder: "models/bench", may: &[ENGINE, MACHINE, MODELS], tests_may: &[] },
     Member { folder: "adapters/modbus", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "adapters/opcua", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "hil-tests/rig", may: &[CONFIG, CORE, MODBUS, OPCUA], tests_may: &[] },

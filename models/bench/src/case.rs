@@ -1,4 +1,4 @@
-//! A *case*: one model file with the rows of a run, what is fed to it, and what issue-sized goal it is held to.
+//! A *case*: one model file with the rows of a run, what is fed to it, and what goal it is held to.
 //!
 //! Words: a *carried* state is an output that is the next run's input (a streaming step of a recurrent net); a *goal* is a ratio that this
 //! engine must not exceed.
@@ -54,6 +54,15 @@ pub struct Carried {
     pub input: usize,
 }
 
+/// The windowed model whose streamed form this engine runs, where peers need a file of one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Window {
+    /// The ONNX file; its first input has the steps.
+    pub bytes: Vec<u8>,
+    /// Axis of the steps.
+    pub axis: usize,
+}
+
 /// What is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
@@ -86,6 +95,8 @@ pub struct Case {
     pub about: String,
     /// The ONNX file.
     pub bytes: Vec<u8>,
+    /// What a symbolic dimension of the file becomes.
+    pub rows: usize,
     /// Inputs that are no weights, in the file's order.
     pub inputs: Vec<Input>,
     /// Names of the outputs, in the file's order.
@@ -94,6 +105,8 @@ pub struct Case {
     pub weight_bytes: usize,
     /// States that go round.
     pub carried: Vec<Carried>,
+    /// What this engine streams instead.
+    pub window: Option<Window>,
     /// What is timed.
     pub work: Work,
     /// What it is held to.
@@ -131,10 +144,12 @@ impl Case {
         Ok(Self {
             name: name.to_owned(),
             about: String::new(),
+            rows,
             inputs,
             outputs: graph.output.iter().map(|o| o.name.clone()).collect(),
             weight_bytes: weight_bytes(graph),
             carried: Vec::new(),
+            window: None,
             work: Work::Value,
             goal: None,
             bytes,

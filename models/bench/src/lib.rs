@@ -12,7 +12,7 @@ pub mod contender;
 pub mod measure;
 pub mod onnx;
 pub mod onnx_runtime;
-mod ours;
+pub mod ours;
 pub mod report;
 #[cfg(test)]
 mod report_tests;
@@ -54,12 +54,16 @@ fn run_case(
     count: Option<Counter<'_>>,
 ) -> Result<Outcome, String> {
     let mut contenders: Vec<Box<dyn Contender>> = Vec::new();
-    let mut absent = Vec::new();
+    let mut notes = Vec::new();
     let mut admit = |name: &str, prepared: Result<Box<dyn Contender>, String>| match prepared {
         Ok(contender) => contenders.push(contender),
-        Err(why) => absent.push((name.to_owned(), why)),
+        Err(why) => notes.push(format!("NOT MEASURED: {name}: {why}")),
     };
-    admit(ours::NAME, ours::prepare(case));
+    let (prepared, note) = match ours::prepare(case) {
+        Ok((contender, note)) => (Ok(contender), note),
+        Err(why) => (Err(why), None),
+    };
+    admit(ours::NAME, prepared);
     if case.work == Work::Value {
         admit("tract", tract_plan::prepare(case));
         match library {
@@ -67,6 +71,7 @@ fn run_case(
             Err(why) => admit("ONNX Runtime", Err(why.clone())),
         }
     }
+    notes.extend(note);
     let multiply_adds = tract_plan::multiply_adds(case).ok();
     let shortest_ns = multiply_adds.map(|n| ceiling.shortest_ns(n, case.weight_bytes));
     let level = ceiling.cache(case.weight_bytes).name;
@@ -75,5 +80,5 @@ fn run_case(
         Ok(_) => measure::measure(case, &mut contenders, count)?,
         Err(_) => Vec::new(),
     };
-    Ok(Outcome { case: case.clone(), multiply_adds, shortest_ns, level, compared, times, absent })
+    Ok(Outcome { case: case.clone(), multiply_adds, shortest_ns, level, compared, times, notes })
 }

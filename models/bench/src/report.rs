@@ -23,8 +23,8 @@ pub struct Outcome {
     pub compared: Result<f64, String>,
     /// One entry per contender.
     pub times: Vec<Times>,
-    /// Who did not take part, and why.
-    pub absent: Vec<(String, String)>,
+    /// Who did not take part and why, and how somebody runs it.
+    pub notes: Vec<String>,
 }
 
 impl Outcome {
@@ -121,8 +121,8 @@ pub fn block(result: &Outcome) -> String {
     if !case.about.is_empty() {
         let _ = writeln!(out, "  {}", case.about);
     }
-    for (name, why) in &result.absent {
-        let _ = writeln!(out, "  NOT MEASURED: {name}: {why}");
+    for note in &result.notes {
+        let _ = writeln!(out, "  {note}");
     }
     match &result.compared {
         Err(why) => {

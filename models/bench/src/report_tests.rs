@@ -25,7 +25,7 @@ fn outcome(name: &str, goal: Option<Goal>, times: Vec<Times>) -> Outcome {
         level: "L1",
         compared: Ok(1.2e-7),
         times,
-        absent: Vec::new(),
+        notes: Vec::new(),
     }
 }
 
@@ -65,7 +65,7 @@ fn engines_that_differ_get_no_times() {
 #[test]
 fn who_is_absent_is_said_and_leaves_its_goal_open() {
     let mut absent = outcome("mlp", Some(Goal::OfBestPeer(0.2)), three(500).split_off(1));
-    absent.absent.push((ours::NAME.to_owned(), "not in this build".to_owned()));
+    absent.notes.push("NOT MEASURED: flyball: not in this build".to_owned());
     assert!(block(&absent).contains("NOT MEASURED: flyball: not in this build"));
     let all = [absent];
     let verdict = Verdict::of(&all);

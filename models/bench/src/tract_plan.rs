@@ -61,13 +61,7 @@ fn typed(case: &Case) -> TractResult<TypedModel> {
         model.set_output_fact(place, InferenceFact::default())?;
     }
     let mut model = model.into_typed()?;
-    for node in model.nodes_mut() {
-        if let Some(scan) = node.op_as_mut::<Scan>() {
-            scan.reset_every_turn = true;
-        } else if let Some(gru) = node.op_as_mut::<GruSeq>() {
-            gru.reset_every_turn = true;
-        }
-    }
+    flyball_models::lower::reset_states(&mut model);
     Ok(model)
 }
 

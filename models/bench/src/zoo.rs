@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::case::{Carried, Case, Goal, Work};
+use crate::case::{Carried, Case, Goal, Window, Work};
 use crate::onnx::{Builder, Dim, integer, integers};
 
 /// Seed of all weights.
@@ -203,6 +203,7 @@ fn step(cell: Cell) -> Result<Case, String> {
     step.about = "states carried from run to run; a peer's state goes from output to input, in its time".to_owned();
     let states = cell.gates() - 2; // One state of a GRU, two of an LSTM.
     step.carried = (1..=states).map(|place| Carried { output: place, input: place }).collect();
+    step.window = Some(Window { bytes: recurrent(cell, STEPS, false), axis: 1 });
     step.goal = Some(Goal::OfOurs { case: format!("{}, batch 1", window_name(cell)), at_most: 1.0 / 20.0 });
     Ok(step)
 }
