@@ -8,6 +8,8 @@
 #[cfg(test)]
 mod graph_tests;
 
+mod copy;
+pub mod gradient;
 pub mod graph;
 pub mod index;
 mod kernel;
@@ -17,6 +19,7 @@ pub mod op;
 pub mod program;
 pub mod reference;
 pub mod stream;
+pub mod testing;
 
 pub use graph::{Graph, GraphError, Node};
 pub use kernel::Path;

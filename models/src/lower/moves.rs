@@ -14,7 +14,7 @@ use tract_onnx::tract_core::ops::array::{
 use tract_onnx::tract_core::ops::identity::Identity;
 use tract_onnx::tract_core::ops::logic::Iff;
 
-use super::value::{Value, concrete, data, evaluate};
+use super::value::{Value, concrete, data, evaluate, known};
 use super::{Why, no};
 
 /// True for operators that compute nothing; a selection is one if its condition is known.
@@ -33,6 +33,8 @@ pub(crate) fn is_move(node: &TypedNode, inputs: &[Value]) -> bool {
         || node.op_is::<Tile>()
         || node.op_is::<Trilu>()
         || node.op_is::<TypedConcat>()
+        // A private type; it hands its input on, and fails in training mode.
+        || node.op.name() == "Dropout"
 }
 
 /// Translates a move. With `trips`, every input of numbers is a sequence with one more axis in front, and so is the result.
@@ -53,9 +55,11 @@ pub(crate) fn moves(
     for (slot, value) in inputs.iter().enumerate() {
         let steers = if node.op_is::<Iff>() { slot == 0 } else { slot > 0 && !node.op_is::<TypedConcat>() };
         match value {
-            Value::Fixed(tensor) if steers => fed.push(TValue::from_const(tensor.clone())),
             Value::Test(_) => return no("moves the outcome of a comparison"),
-            _ if steers => return no("takes positions that are not constant"),
+            _ if steers => match known(graph, value) {
+                Some(tensor) => fed.push(tensor.into_tvalue()),
+                None => return no("takes positions that are not constant"),
+            },
             _ => {
                 let source = data(graph, value)?;
                 let shape = slice_shape(graph, source, trips)?;
@@ -71,6 +75,10 @@ pub(crate) fn moves(
     };
     let mut made = Vec::new();
     for result in results {
+        if result.datum_type() != i64::datum_type() {
+            made.push(Value::Fixed(result.into_arc_tensor()));
+            continue;
+        }
         let plain = result.try_as_plain_ram()?;
         let picks: Vec<Option<usize>> = plain.as_slice::<i64>()?.iter().map(|p| usize::try_from(*p - 1).ok()).collect();
         made.push(Value::Data(place(graph, &sources, result.shape(), &picks, 0.0, trips)?));
@@ -131,19 +139,68 @@ pub(crate) fn index(graph: &mut Graph, sources: &[Node], shape: &[usize], map: I
             map.picks.iter().map(|p| if *p == FILLED { map.fill } else { numbers[*p as usize] }).collect();
         return Ok(graph.constant(shape, moved)?);
     }
-    if let [source] = sources {
+    let (sources, map) = through(graph, sources, map);
+    if sources.is_empty() {
+        return Ok(graph.constant(shape, vec![map.fill; map.picks.len()])?);
+    }
+    Ok(graph.index(&sources, shape, map)?)
+}
+
+/// The same move straight from what its sources are moved from; sources that nothing comes from are left out.
+fn through(graph: &Graph, sources: &[Node], map: IndexMap) -> (Vec<Node>, IndexMap) {
+    let needs_fill = map.picks.contains(&FILLED);
+    let mut fill = needs_fill.then_some(map.fill);
+    // For every place of the old sources: which new source, and the place in it.
+    let (mut found, mut from): (Vec<Node>, Vec<Option<(usize, usize)>>) = (Vec::new(), Vec::new());
+    let mut slot = |node: Node| {
+        found.iter().position(|known| *known == node).unwrap_or_else(|| {
+            found.push(node);
+            found.len() - 1
+        })
+    };
+    for source in sources {
         let mut inner = *source;
         while matches!(graph.node(inner).op, Op::Reshape) {
             inner = graph.node(inner).inputs[0];
         }
-        if let Op::Index(first) = &graph.node(inner).op
-            && let Some(both) = first.then(&map)
-        {
-            let sources = graph.node(inner).inputs.clone();
-            return Ok(graph.index(&sources, shape, both)?);
-        }
+        let moved = match &graph.node(inner).op {
+            Op::Index(first) => {
+                let fills = first.picks.contains(&FILLED);
+                let agrees = !fills || fill.is_none_or(|known| known.to_bits() == first.fill.to_bits());
+                if fills && agrees {
+                    fill = Some(first.fill);
+                }
+                agrees.then_some(first)
+            }
+            _ => None,
+        };
+        let Some(first) = moved else {
+            let slot = slot(inner);
+            from.extend((0..elements(graph.shape(inner))).map(|place| Some((slot, place))));
+            continue;
+        };
+        let inputs = &graph.node(inner).inputs;
+        let slots: Vec<usize> = inputs.iter().map(|node| slot(*node)).collect();
+        let places: Vec<(usize, usize)> = inputs
+            .iter()
+            .zip(slots)
+            .flat_map(|(node, slot)| (0..elements(graph.shape(*node))).map(move |place| (slot, place)))
+            .collect();
+        from.extend(first.picks.iter().map(|p| if *p == FILLED { None } else { Some(places[*p as usize]) }));
     }
-    Ok(graph.index(sources, shape, map)?)
+    let picked = |pick: &u32| if *pick == FILLED { None } else { from[*pick as usize] };
+    let mut used = vec![false; found.len()];
+    map.picks.iter().filter_map(picked).for_each(|(slot, _)| used[slot] = true);
+    let mut begins = vec![0; found.len()];
+    let mut begin = 0;
+    for (slot, node) in found.iter().enumerate().filter(|(slot, _)| used[*slot]) {
+        begins[slot] = begin;
+        begin += elements(graph.shape(*node));
+    }
+    let picks = map.picks.iter().map(|p| picked(p).map_or(FILLED, |(slot, place)| (begins[slot] + place) as u32));
+    let map = IndexMap { picks: picks.collect(), fill: fill.unwrap_or(map.fill) };
+    let kept = found.iter().zip(&used).filter(|(_, used)| **used).map(|(node, _)| *node).collect();
+    (kept, map)
 }
 
 fn constant_numbers(graph: &Graph, sources: &[Node]) -> Option<Vec<f32>> {

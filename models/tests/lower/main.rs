@@ -30,10 +30,12 @@ pub enum Range {
     Positive,
 }
 
+/// A seed from the name of a case.
 pub fn seed(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// Random numbers of a case.
 pub fn random(name: &str) -> Random {
     Random::new(seed(name))
 }

@@ -164,7 +164,7 @@ fn concatenation_of_inputs_and_constants() {
         let mut file = Onnx::new(18);
         let mut shape = [2, 3, 4];
         let a = file.input("a", &dims(&shape));
-        shape[axis.rem_euclid(3) as usize] = 2;
+        shape[i64::rem_euclid(axis, 3) as usize] = 2;
         let b = file.input("b", &dims(&shape));
         let c = file.weights(&shape, &mut crate::random("concat"));
         let y = file.node("Concat", &[&a, &c, &b, &a], &[int("axis", axis)]);

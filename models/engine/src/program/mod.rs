@@ -4,8 +4,11 @@
 //! gives the same bits on every instruction set and for every number of rows.
 
 mod emit;
+mod fuse;
+mod loops;
 mod plan;
 mod run;
+mod segments;
 mod simplify;
 mod step;
 
