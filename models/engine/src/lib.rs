@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod graph_tests;
 
+pub mod bounds;
 pub mod graph;
 pub mod index;
 mod moves;
