@@ -46,6 +46,16 @@ struct Totals {
     terms: usize,
 }
 
+/// A product that is 0 where the coefficient is 0: a row does not depend on such a number, and it may be infinite.
+fn weighed(coefficient: f64, value: f64) -> f64 {
+    if coefficient == 0.0 { 0.0 } else { coefficient * value }
+}
+
+/// Each coefficient times the bound that makes its row largest.
+fn mix(coefficient: &Lanes, upper: f64, lower: f64) -> Lanes {
+    coefficient.map(|c| weighed(c, if c > 0.0 { upper } else { lower }))
+}
+
 impl Totals {
     fn add(&mut self, term: Lanes) {
         for l in 0..LANES {
@@ -57,14 +67,14 @@ impl Totals {
 
     fn loosen(&mut self, coefficient: &Lanes, slack: f64) {
         for l in 0..LANES {
-            self.slack[l] += coefficient[l].abs() * slack;
+            self.slack[l] += weighed(coefficient[l].abs(), slack);
         }
         self.terms += 1;
     }
 
     /// Replaces a number by the end of its interval that makes each row largest.
     fn end(&mut self, coefficient: &Lanes, x: Interval) {
-        self.add(std::array::from_fn(|l| coefficient[l] * if coefficient[l] > 0.0 { x.high } else { x.low }));
+        self.add(mix(coefficient, x.high, x.low));
     }
 
     fn bound(&self, lane: usize) -> f64 {
@@ -284,13 +294,11 @@ impl Push<'_> {
             return;
         }
         let (upper, lower) = (&planes.upper, &planes.lower);
-        // The lower plane bounds what is multiplied by a negative coefficient.
-        let mix = |u: f64, l: f64| coefficient.map(|c| c * if c > 0.0 { u } else { l });
-        self.lanes(mix(upper.a, lower.a), places[0]);
+        self.lanes(mix(coefficient, upper.a, lower.a), places[0]);
         if upper.b != 0.0 || lower.b != 0.0 {
-            self.lanes(mix(upper.b, lower.b), places[1]);
+            self.lanes(mix(coefficient, upper.b, lower.b), places[1]);
         }
-        self.totals.add(mix(upper.constant, lower.constant));
+        self.totals.add(mix(coefficient, upper.constant, lower.constant));
     }
 
     fn products(&mut self, after: &[Lanes], products: &Products, [a, b]: [Span; 2], bias: Option<Span>) {

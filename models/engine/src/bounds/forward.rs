@@ -311,7 +311,9 @@ impl Bounds {
             let power = ACTIVATION + 2.0 * UNIT * spread;
             let relative = 2.0 * power + gamma(count + 4) + 1e-9;
             let absolute = 4.0 * (count + 1) as f64 * FLOOR;
-            let share = Interval::new((low - relative * low - absolute).max(0.0), high + relative * high + absolute);
+            // A rounded sum of numbers that are at least 0 is no smaller than each of them.
+            let high = (high + relative * high + absolute).min(1.0);
+            let share = Interval::new((low - relative * low - absolute).max(0.0), high);
             self.low[out.start + i] = if finite { share.low } else { f64::NEG_INFINITY };
             self.high[out.start + i] = if finite { share.high } else { f64::INFINITY };
             self.mass[out.start + i] = self.high[out.start + i].abs();

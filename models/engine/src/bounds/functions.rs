@@ -45,10 +45,11 @@ fn hull(f: Unary, x: Interval, critical: &[f64]) -> Interval {
         low = low.min(if exact { value } else { below(value, relative, absolute) });
         high = high.max(if exact { value } else { above(value, relative, absolute) });
     }
-    // Rounding keeps these signs and limits, whatever its error.
+    // Rounding keeps these signs, and kernels these limits, whatever their error.
     match f {
-        Unary::Exp | Unary::Sigmoid | Unary::Square | Unary::Sqrt => low = low.max(0.0),
-        Unary::HardSigmoid { .. } => (low, high) = (low.clamp(0.0, 1.0), high.clamp(0.0, 1.0)),
+        Unary::Exp | Unary::Square | Unary::Sqrt => low = low.max(0.0),
+        Unary::Tanh | Unary::Erf => (low, high) = (low.clamp(-1.0, 1.0), high.clamp(-1.0, 1.0)),
+        Unary::Sigmoid | Unary::HardSigmoid { .. } => (low, high) = (low.clamp(0.0, 1.0), high.clamp(0.0, 1.0)),
         _ => {}
     }
     overflow(Interval::new(low, high))

@@ -9,7 +9,7 @@
 //!   order, with or without fused multiply-add. Partial sums that nobody else reads may be continued (a bias may start the accumulation)
 //!   and constant factors may be multiplied into weights.
 //! * Functions have a relative error of at most 1e-6 ([`round::ACTIVATION`]), plus the same absolute error at the scale of the operands
-//!   where a kernel may subtract 1 from such a number or add it. Single operations are rounded to nearest. Results that are no normal
+//!   where a kernel may subtract 1 from such a number or add it; tanh, erf and sigmoid never exceed 1. Single operations are rounded to nearest. Results that are no normal
 //!   numbers may be flushed to zero.
 //! * NaN stays NaN.
 //!
@@ -46,6 +46,8 @@ mod backward;
 mod forward;
 mod functions;
 mod lines;
+#[cfg(test)]
+mod lines_tests;
 mod pairs;
 mod patterns;
 mod plan;

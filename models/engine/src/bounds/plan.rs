@@ -337,7 +337,9 @@ impl Builder<'_> {
                     _ => false,
                 };
                 if chained {
-                    roundings = self.chain(data.inputs[0]) + self.chain(data.inputs[1]) + 1;
+                    // A constant divisor may be turned into a factor, which is rounded too.
+                    let own = if *function == Binary::Divide { 2 } else { 1 };
+                    roundings = self.chain(data.inputs[0]) + self.chain(data.inputs[1]) + own;
                 }
                 nonnegative = match function {
                     Binary::Add | Binary::Multiply | Binary::Divide | Binary::Minimum => a.nonnegative && b.nonnegative,

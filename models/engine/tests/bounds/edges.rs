@@ -113,6 +113,23 @@ fn runs_leave_nothing_behind() {
 }
 
 #[test]
+fn runs_allocate_nothing() {
+    for net in nets::all() {
+        for tightness in [Tightness::Intervals, Tightness::Outputs, Tightness::Layers] {
+            let mut certifier = Certifier::new(&net.graph, tightness).unwrap();
+            let (low, high) = (vec![-0.1; certifier.inputs()], vec![0.1; certifier.inputs()]);
+            let mut out = vec![Interval::WHOLE; certifier.outputs()];
+            let mut reach = vec![0.0; certifier.outputs()];
+            let counted = allocation_counter::measure(|| {
+                certifier.run(&low, &high, &mut out).unwrap();
+                certifier.deviation(&low, &high, &mut reach).unwrap();
+            });
+            assert_eq!(counted.count_total, 0, "{} with {tightness:?}", net.name);
+        }
+    }
+}
+
+#[test]
 fn wrong_questions_are_errors() {
     let g = graph(|g, x| g.unary(Unary::Tanh, x).unwrap());
     let mut certifier = Certifier::new(&g, Tightness::Layers).unwrap();

@@ -169,8 +169,8 @@ fn unary(f: Unary, x: f32, order: Order) -> f32 {
         }
         Unary::Selu { alpha, gamma } => gamma * if x > 0.0 { x } else { alpha * (kernel(Unary::Exp, x) - 1.0) },
         Unary::Gelu if x < 0.0 => 0.5 * x * (1.0 + kernel(Unary::Erf, x * std::f32::consts::FRAC_1_SQRT_2)),
-        Unary::Exp | Unary::Log | Unary::Erf | Unary::Gelu | Unary::GeluTanh => kernel(f, x),
-        Unary::Tanh | Unary::Sigmoid | Unary::Softplus => kernel(f, x),
+        Unary::Exp | Unary::Log | Unary::Gelu | Unary::GeluTanh | Unary::Softplus => kernel(f, x),
+        Unary::Erf | Unary::Tanh | Unary::Sigmoid => limited(kernel(f, x), -1.0, 1.0),
     }
 }
 
