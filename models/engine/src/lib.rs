@@ -10,6 +10,7 @@ mod graph_tests;
 
 mod copy;
 pub mod gradient;
+pub mod bounds;
 pub mod graph;
 pub mod index;
 mod kernel;
