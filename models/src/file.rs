@@ -43,13 +43,20 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     Ok(bytes)
 }
 
+/// SHA-256 of bytes, hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    use core::fmt::Write;
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
 /// Compares the SHA-256 of the bytes with the configuration's.
 pub(crate) fn check_hash(bytes: &[u8], expected: &str) -> Result<(), ModelError> {
-    use core::fmt::Write;
-    let mut found = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        let _ = write!(found, "{byte:02x}");
-    }
+    let found = sha256(bytes);
     if found.eq_ignore_ascii_case(expected.trim()) {
         return Ok(());
     }

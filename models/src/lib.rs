@@ -25,6 +25,7 @@ mod operators;
 mod optimiser;
 mod predictor;
 mod search;
+mod show;
 mod window;
 
 use core::time::Duration;
@@ -40,6 +41,7 @@ pub use network::{How, Network, TensorInfo};
 pub use objective::{Objective, Term};
 pub use optimiser::{ITERATIONS_MAX, NetOptimizer, STARTS_MAX};
 pub use predictor::OnnxPredictor;
+pub use show::show;
 
 /// A model that passed every check.
 #[derive(Debug, Clone)]

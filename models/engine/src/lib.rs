@@ -8,9 +8,9 @@
 #[cfg(test)]
 mod graph_tests;
 
+pub mod bounds;
 mod copy;
 pub mod gradient;
-pub mod bounds;
 pub mod graph;
 pub mod index;
 mod kernel;
