@@ -16,6 +16,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::{gru_seq::GruSeq, math, nn, scan::Scan};
 use tract_onnx::tract_hir::internal::*;
 
+use super::repairs;
 use crate::error::ModelError;
 use crate::guard::{self, refused};
 use crate::onnx::caught;
@@ -45,7 +46,7 @@ pub(crate) fn parse(file: &ModelProto) -> TractResult<InferenceModel> {
     framework.op_register.insert("RNN", rnn);
     framework.op_register.insert("GRU", gru);
     framework.op_register.insert("LSTM", lstm);
-    framework.op_register.insert("Selu", selu);
+    repairs::register(&mut framework);
     framework.model_for_proto_model(file)
 }
 
@@ -116,13 +117,6 @@ fn check(graph: &GraphProto, depth: usize) -> TractResult<()> {
 }
 
 type Imported = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
-
-/// Selu with the defaults of the ONNX standard; tract's have six digits.
-fn selu(_: &ParsingContext, node: &NodeProto) -> Imported {
-    let alpha = node.get_attr_opt("alpha")?.unwrap_or(1.673_263_2);
-    let gamma = node.get_attr_opt("gamma")?.unwrap_or(1.050_701);
-    Ok((expand(tract_onnx::tract_hir::ops::activations::Selu(alpha, gamma)), vec![]))
-}
 
 fn rnn(_: &ParsingContext, node: &NodeProto) -> Imported {
     let f = activations(node, &["Tanh"])?.remove(0);

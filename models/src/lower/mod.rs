@@ -20,6 +20,7 @@ mod nn;
 mod pool;
 mod recognise;
 mod recurrent;
+mod repairs;
 mod scan;
 mod simplify;
 mod value;
