@@ -257,7 +257,7 @@ impl Certifier {
         for (i, step) in self.plan.steps.iter().enumerate() {
             self.bounds.forward(step);
             let Some(relaxation) = self.relaxation.as_mut().filter(|_| relaxed) else { continue };
-            relaxation.lay(step, &mut self.bounds);
+            relaxation.lay(&self.plan, i, &mut self.bounds);
             if is_target(&self.plan, i, self.tightness) {
                 relaxation.tighten(&self.plan, &mut self.bounds, i, step.output);
             }

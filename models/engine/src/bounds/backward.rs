@@ -8,11 +8,12 @@
 //! the numbers that they multiply, which is part of the step's slack. The rows' own sums are bounded at the end by their terms' magnitudes.
 
 use super::Interval;
+use super::extreme::Extreme;
 use super::forward::Bounds;
 use super::lines::{Planes, binary, unary};
 use super::plan::{Kind, Plan, Span, Step, Tighten};
 use super::products::Products;
-use super::round::gamma_64;
+use super::round::{FLOOR, UNIT, gamma_64};
 use crate::op::{Binary, Unary};
 
 /// Rows that are carried together.
@@ -22,9 +23,10 @@ type Lanes = [f64; LANES];
 /// Buffers of linear relaxation.
 #[derive(Debug)]
 pub struct Relaxation {
-    /// Round each result, and for maxima which number was chosen; by place.
+    /// Round each result, by place.
     planes: Vec<Planes>,
-    chosen: Vec<u32>,
+    /// Planes of largest and smallest numbers, by step.
+    extremes: Vec<Extreme>,
     coefficients: Vec<Lanes>,
     /// Steps whose results have coefficients.
     touched: Vec<bool>,
@@ -86,10 +88,14 @@ impl Totals {
 impl Relaxation {
     /// Buffers for a plan.
     pub fn new(plan: &Plan) -> Self {
+        let extreme = |step: &Step| match &step.kind {
+            Kind::Extreme { to, .. } => Extreme::new(step.out.len, to.len()),
+            _ => Extreme::default(),
+        };
         let longest = plan.steps.iter().map(|s| s.out.len).max().unwrap_or(0);
         Self {
             planes: vec![Planes::default(); plan.variables],
-            chosen: vec![0; plan.variables],
+            extremes: plan.steps.iter().map(extreme).collect(),
             coefficients: vec![[0.0; LANES]; plan.variables],
             touched: vec![false; plan.steps.len()],
             rows: Vec::with_capacity(2 * longest),
@@ -99,8 +105,8 @@ impl Relaxation {
     }
 
     /// Lays planes round a step's results, over the intervals of what it reads.
-    pub fn lay(&mut self, step: &Step, bounds: &mut Bounds) {
-        let out = step.out;
+    pub fn lay(&mut self, plan: &Plan, s: usize, bounds: &mut Bounds) {
+        let (step, out) = (&plan.steps[s], plan.steps[s].out);
         match &step.kind {
             Kind::Unary { function, x } => {
                 for i in 0..out.len {
@@ -113,40 +119,22 @@ impl Relaxation {
                 for i in 0..out.len {
                     let (place, [x, y]) = (out.start + i, [bounds.at(a.at(i)), bounds.at(b.at(i))]);
                     let known = bounds.at(place);
-                    let laid = || binary(*function, x, y).unwrap_or(Planes::flat(known));
+                    let flat = Planes::flat(known);
+                    let laid = || binary(*function, x, y).map_or(flat, |p| p.or_flat(x, y, known));
                     let (planes, error) = match function {
-                        Binary::PRelu if y.low == y.high => unary(Unary::LeakyRelu { slope: y.low as f32 }, x, known),
+                        Binary::PRelu if y.low == y.high && f64::from(y.low as f32) == y.low => {
+                            unary(Unary::LeakyRelu { slope: y.low as f32 }, x, known)
+                        }
                         Binary::Minimum | Binary::Maximum => (laid(), 0.0),
                         // What sums of products may be off by was noted with their intervals.
                         _ if step.roundings > 0 => (laid(), bounds.slack[place]),
-                        _ => (Planes::flat(known), 0.0),
+                        Binary::Divide => (laid(), 2.0 * UNIT * known.size() + FLOOR),
+                        _ => (flat, 0.0),
                     };
                     self.put(step, bounds, place, planes, error, [x, y]);
                 }
             }
-            Kind::Extreme { largest, x, to } => {
-                let sign = if *largest { 1.0 } else { -1.0 };
-                let least = |place: usize| if *largest { bounds.low[place] } else { -bounds.high[place] };
-                out.range().for_each(|place| self.chosen[place] = u32::MAX);
-                for (i, cell) in to.iter().enumerate() {
-                    let chosen = &mut self.chosen[out.start + *cell as usize];
-                    if *chosen == u32::MAX || least(x.start + i) > least(*chosen as usize) {
-                        *chosen = (x.start + i) as u32;
-                    }
-                }
-                for place in out.range() {
-                    // The chosen number is below the maximum; above it is what is known.
-                    let mut planes = Planes::flat(bounds.at(place));
-                    let own = Planes::exact(1.0, 0.0);
-                    if sign > 0.0 {
-                        planes.lower = own.lower;
-                    } else {
-                        planes.upper = own.upper;
-                    }
-                    let from = bounds.at(self.chosen[place] as usize);
-                    self.put(step, bounds, place, planes, 0.0, [from, from]);
-                }
-            }
+            Kind::Extreme { largest, x, to } => self.extremes[s].lay(step, bounds, *largest, *x, to),
             _ => {}
         }
     }
@@ -243,10 +231,17 @@ impl Relaxation {
                     push.planes(&after[i], &self.planes[out.start + i], [a.at(i), b.at(i)]);
                 }
             }
-            Kind::Extreme { .. } => {
-                for i in 0..out.len {
-                    let chosen = self.chosen[out.start + i] as usize;
-                    push.planes(&after[i], &self.planes[out.start + i], [chosen, chosen]);
+            Kind::Extreme { largest, x, to } => {
+                let extreme = &self.extremes[s];
+                for (i, cell) in to.iter().enumerate() {
+                    let (upper, lower) = extreme.factors(*largest, i, *cell);
+                    if upper != 0.0 || lower != 0.0 {
+                        push.lanes(mix(&after[*cell as usize], upper, lower), x.start + i);
+                    }
+                }
+                for cell in 0..out.len {
+                    let (upper, lower) = extreme.constants(*largest, cell);
+                    push.totals.add(mix(&after[cell], upper, lower));
                 }
             }
             Kind::Sum { x, to } => {

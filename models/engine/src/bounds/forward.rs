@@ -34,6 +34,11 @@ impl Bounds {
         bounds.low = variables.iter().chain(&plan.constants).copied().collect();
         bounds.high = bounds.low.clone();
         bounds.mass = bounds.low.iter().map(|v| v.abs()).collect();
+        for place in plan.variables..plan.places() {
+            if bounds.low[place].is_nan() {
+                bounds.set(place, Interval::WHOLE);
+            }
+        }
         bounds.slack = vec![0.0; plan.variables];
         let (mut sums, mut factors, mut carried) = (0, [0, 0], 0);
         for step in &plan.steps {
@@ -43,7 +48,7 @@ impl Bounds {
                     factors = [factors[0].max(a.len), factors[1].max(b.len)];
                 }
                 Kind::Sum { .. } => sums = sums.max(step.out.len),
-                Kind::Softmax { groups, .. } => sums = sums.max(*groups),
+                Kind::Softmax { groups, .. } => (sums, factors[0]) = (sums.max(*groups), factors[0].max(*groups)),
                 Kind::Scan(inner) => {
                     carried = carried.max(inner.updates.iter().map(|s| s.len).sum());
                     bounds.loops.push(Self::new(&inner.body));
@@ -144,6 +149,9 @@ impl Bounds {
                 range.low - error
             };
             Interval { low, high: range.high + error }
+        } else if range.low == range.high {
+            // An infinite constant and a finite number, as in the masks of attention.
+            range
         } else if step.roundings == 1 {
             // One operation, one rounding of the result; the other side may still be finite.
             let widened = |v: f64, to: f64| if v.is_finite() { v + to * (2.0 * UNIT * v.abs() + FLOOR) } else { v };
@@ -277,46 +285,54 @@ impl Bounds {
         }
     }
 
-    /// Each share is monotone in each of the numbers: it grows with its own and falls with the others.
+    /// Each share is monotone in each of the numbers: it grows with its own and falls with the others. A number that is minus infinity
+    /// has no share, as long as another one is finite.
     fn softmax(&mut self, out: Span, x: Span, to: &[u32], groups: usize) {
         let [largest, least, most, lowest] = &mut self.sums;
+        let [surest, _, _, _] = &mut self.factors;
         largest[..groups].fill(f64::NEG_INFINITY);
+        surest[..groups].fill(f64::NEG_INFINITY);
         lowest[..groups].fill(f64::INFINITY);
         least[..groups].fill(0.0);
         most[..groups].fill(0.0);
-        let count = out.len / groups.max(1);
-        let mut finite = true;
         for (i, cell) in to.iter().enumerate() {
-            finite &= self.low[x.start + i].is_finite() && self.high[x.start + i].is_finite();
-            largest[*cell as usize] = largest[*cell as usize].max(self.high[x.start + i]);
-            lowest[*cell as usize] = lowest[*cell as usize].min(self.low[x.start + i]);
+            let (cell, place) = (*cell as usize, x.start + i);
+            largest[cell] = largest[cell].max(self.high[place]);
+            surest[cell] = surest[cell].max(self.low[place]);
+            lowest[cell] = lowest[cell].min(self.low[place]);
         }
         for (i, cell) in to.iter().enumerate() {
             let (cell, place) = (*cell as usize, x.start + i);
             least[cell] += libm::exp(self.low[place] - largest[cell]);
             most[cell] += libm::exp(self.high[place] - largest[cell]);
         }
+        let count = out.len / groups.max(1);
         for (i, cell) in to.iter().enumerate() {
             let (cell, place) = (*cell as usize, x.start + i);
-            let (own_low, own_high) =
-                (libm::exp(self.low[place] - largest[cell]), libm::exp(self.high[place] - largest[cell]));
+            let power = |v: f64| libm::exp(v - largest[cell]);
+            let (own_low, own_high) = (power(self.low[place]), power(self.high[place]));
             // The others are what remains; the difference is off by the f64 rounding of the whole sum.
             let rounding = (count + 8) as f64 * f64::EPSILON * most[cell];
             let others_most = (most[cell] - own_high).max(0.0) + rounding;
             let others_least = (least[cell] - own_low - rounding).max(0.0);
             let low = own_low / (own_low + others_most);
-            let high = if own_high > 0.0 { own_high / (own_high + others_least) } else { 1.0 };
+            let high = if own_high > 0.0 {
+                own_high / (own_high + others_least)
+            } else {
+                // A power that vanishes in f64 says nothing beside others that may vanish too.
+                f64::from(u8::from(self.high[place].is_finite()))
+            };
             // A difference d is rounded to d (1 + u), which makes its power e^(d u) times as large. Below -110 powers are no normal numbers.
             let spread = (largest[cell] - lowest[cell]).min(110.0);
-            let power = ACTIVATION + 2.0 * UNIT * spread;
-            let relative = 2.0 * power + gamma(count + 4) + 1e-9;
+            let relative = 2.0 * (ACTIVATION + 2.0 * UNIT * spread) + gamma(count + 4) + 1e-9;
             let absolute = 4.0 * (count + 1) as f64 * FLOOR;
             // A rounded sum of numbers that are at least 0 is no smaller than each of them.
             let high = (high + relative * high + absolute).min(1.0);
             let share = Interval::new((low - relative * low - absolute).max(0.0), high);
-            self.low[out.start + i] = if finite { share.low } else { f64::NEG_INFINITY };
-            self.high[out.start + i] = if finite { share.high } else { f64::INFINITY };
-            self.mass[out.start + i] = self.high[out.start + i].abs();
+            let known = surest[cell].is_finite() && largest[cell].is_finite();
+            let share = if known { share } else { Interval::WHOLE };
+            (self.low[out.start + i], self.high[out.start + i]) = (share.low, share.high);
+            self.mass[out.start + i] = share.size();
         }
     }
 

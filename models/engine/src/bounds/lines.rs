@@ -11,6 +11,8 @@
 //! Among upper lines the best is the one that is lowest in the middle of the interval: it has the least area below it. It belongs to the
 //! concave hull of f. Lower lines are upper lines of -f, or of -f(-x).
 
+use std::cmp::Ordering;
+
 use super::Interval;
 use super::functions::accuracy;
 use super::round::FUNCTION_64;
@@ -42,6 +44,19 @@ impl Planes {
     pub fn flat(y: Interval) -> Self {
         let plane = |constant| Plane { a: 0.0, b: 0.0, constant };
         Self { upper: plane(y.high), lower: plane(y.low) }
+    }
+
+    /// Takes the result's own interval where a plane says less at the centre of the arguments, or is no number.
+    pub fn or_flat(mut self, x: Interval, y: Interval, known: Interval) -> Self {
+        let at = |p: &Plane| p.a * 0.5 * (x.low + x.high) + p.b * 0.5 * (y.low + y.high) + p.constant;
+        let flat = Self::flat(known);
+        if !matches!(at(&self.upper).partial_cmp(&known.high), Some(Ordering::Less)) {
+            self.upper = flat.upper;
+        }
+        if !matches!(at(&self.lower).partial_cmp(&known.low), Some(Ordering::Greater)) {
+            self.lower = flat.lower;
+        }
+        self
     }
 
     /// Largest magnitude that any term of a plane can have for arguments of these sizes.
@@ -104,9 +119,12 @@ impl Curve {
         self.sign * self.f.value(self.flip * x)
     }
 
-    fn slope(&self, x: f64) -> f64 {
+    /// Value and derivative.
+    fn both(&self, x: f64) -> (f64, f64) {
         let at = self.flip * x;
-        self.sign * self.flip * self.f.slope(if self.f.slope_from_output() { self.f.value(at) } else { at })
+        let value = self.f.value(at);
+        let slope = self.f.slope(if self.f.slope_from_output() { value } else { at });
+        (self.sign * value, self.sign * self.flip * slope)
     }
 
     /// At least g(x).
@@ -116,11 +134,11 @@ impl Curve {
 
     /// Bound of g where the curve is concave, from its tangent at t.
     fn tangent(&self, slope: f64, t: f64, x: Interval) -> f64 {
-        let own = self.slope(t);
+        let (value, own) = self.both(t);
         // The computed derivative may be off where it is a difference of numbers near 1.
         let unsure = FUNCTION_64 * (1.0 + own.abs() + slope.abs());
         let rise = |end: f64| (own - slope) * (end - t) + unsure * (end - t).abs();
-        self.above(slope, t) + rise(x.low).max(rise(x.high)).max(0.0)
+        above(value, slope, t) + rise(x.low).max(rise(x.high)).max(0.0)
     }
 
     /// Slope and constant of an upper line.
@@ -130,30 +148,33 @@ impl Curve {
         match shape {
             Shape::Convex => (chord, self.above(chord, low).max(self.above(chord, high))),
             Shape::Concave => {
-                let slope = self.slope(middle);
+                let (_, slope) = self.both(middle);
                 (slope, self.tangent(slope, middle, x))
             }
             Shape::Turning(at) if high <= *at => self.upper(&Shape::Convex, x),
             Shape::Turning(at) if low >= *at => self.upper(&Shape::Concave, x),
             Shape::Turning(at) => {
                 let concave = Interval { low: *at, high };
-                let (slope, touch) = if self.slope(high) >= chord {
-                    (chord, high)
-                } else {
-                    // The tangent at `right` passes above the lower end, the one at `left` below.
-                    let (mut left, mut right) = (*at, high);
-                    for _ in 0..TANGENT_STEPS {
-                        let t = 0.5 * (left + right);
-                        let over = self.value(t) + self.slope(t) * (low - t) >= self.value(low);
-                        (left, right) = if over { (left, t) } else { (t, right) };
-                    }
-                    let touch = right.max(middle);
-                    (self.slope(touch), touch)
-                };
+                let touch = if self.both(high).1 >= chord { high } else { self.touch(low, *at, high).max(middle) };
+                let slope = if touch == high { chord } else { self.both(touch).1 };
                 (slope, self.above(slope, low).max(self.tangent(slope, touch, concave)))
             }
             Shape::Kinked { kinks, bend } => self.kinked(*kinks, *bend, x),
         }
+    }
+
+    /// About where a tangent of the concave part above `turning` passes through the curve at `low`, and never below that.
+    fn touch(&self, low: f64, turning: f64, high: f64) -> f64 {
+        let begin = self.value(low);
+        // The tangent at `right` passes above the lower end, the one at `left` below.
+        let (mut left, mut right) = (turning, high);
+        for _ in 0..TANGENT_STEPS {
+            let t = 0.5 * (left + right);
+            let (value, slope) = self.both(t);
+            let over = value + slope * (low - t) >= begin;
+            (left, right) = if over { (left, t) } else { (t, right) };
+        }
+        right
     }
 
     fn kinked(&self, kinks: [f64; 2], bend: f64, x: Interval) -> (f64, f64) {
@@ -228,21 +249,7 @@ pub fn unary(f: Unary, x: Interval, y: Interval) -> (Planes, f64) {
             Plane { a: -slope, b: 0.0, constant: -constant }
         }
     };
-    (flatten(Planes { upper, lower }, x, y), error)
-}
-
-/// Takes the interval's end where a line is worse in the middle, or no number.
-fn flatten(mut planes: Planes, x: Interval, y: Interval) -> Planes {
-    let middle = 0.5 * (x.low + x.high);
-    let flat = Planes::flat(y);
-    let better = |line: &Plane, sign: f64, end: f64| sign * (line.a * middle + line.constant - end) < 0.0;
-    if !better(&planes.upper, 1.0, y.high) {
-        planes.upper = flat.upper;
-    }
-    if !better(&planes.lower, -1.0, y.low) {
-        planes.lower = flat.lower;
-    }
-    planes
+    (Planes { upper, lower }.or_flat(x, Interval { low: 0.0, high: 0.0 }, y), error)
 }
 
 /// Planes of a function of two numbers, if it has any that are better than its interval.
@@ -256,7 +263,9 @@ pub fn binary(f: Binary, x: Interval, y: Interval) -> Option<Planes> {
         Binary::Multiply if y.low == y.high => Some(Planes::exact(y.low, 0.0)),
         Binary::Multiply if x.low == x.high => Some(Planes::exact(0.0, x.low)),
         Binary::Multiply => Some(product(x, y)),
-        Binary::Divide if y.low == y.high && y.low != 0.0 => Some(Planes::exact(1.0 / y.low, 0.0)),
+        Binary::Divide if y.low <= 0.0 && y.high >= 0.0 => None,
+        Binary::Divide if y.low == y.high => Some(Planes::exact(1.0 / y.low, 0.0)),
+        Binary::Divide => Some(quotient(x, y)),
         Binary::Maximum => Some(maximum(x, y)),
         Binary::Minimum => {
             let turned = maximum(Interval { low: -x.high, high: -x.low }, Interval { low: -y.high, high: -y.low });
@@ -287,12 +296,42 @@ fn maximum(x: Interval, y: Interval) -> Planes {
         return Planes::exact(0.0, 1.0);
     }
     let (low, high) = (x.low - y.high, x.high - y.low);
-    let slope = high / (high - low);
-    // relu(d) <= slope (d - low): at `low` the line is 0 or above, at `high` it is `high` or above.
-    let constant = (-slope * low).max(high - slope * high);
-    let error = FUNCTION_64 * (low.abs() + high.abs());
-    let upper = Plane { a: slope, b: 1.0 - slope, constant: constant + error };
+    let (slope, constant) = above_relu(low, high);
+    let upper = Plane { a: slope, b: 1.0 - slope, constant };
     let first = high > -low;
     let lower = if first { Planes::exact(1.0, 0.0).lower } else { Planes::exact(0.0, 1.0).lower };
     Planes { upper, lower }
+}
+
+/// Slope and constant of a line above relu from `low` below 0 to `high` above 0.
+pub fn above_relu(low: f64, high: f64) -> (f64, f64) {
+    let slope = high / (high - low);
+    // Relu is convex, so the ends decide, whatever the slope.
+    let constant = (-slope * low).max(high - slope * high);
+    (slope, constant + FUNCTION_64 * (low.abs() + high.abs()))
+}
+
+/// x / y as the product of x and 1 / y, whose bounds are linear in y.
+fn quotient(x: Interval, y: Interval) -> Planes {
+    if y.high < 0.0 {
+        // x / y is minus x / -y.
+        let turned = quotient(x, Interval { low: -y.high, high: -y.low });
+        let back = |p: Plane| Plane { a: -p.a, b: p.b, constant: -p.constant };
+        return Planes { upper: back(turned.lower), lower: back(turned.upper) };
+    }
+    let inverse = Interval { low: (1.0 / y.high).next_down(), high: (1.0 / y.low).next_up() };
+    let Planes { upper, lower } = product(x, inverse);
+    // 1 / y is convex: below the chord, and above any line of slope -s up to the constant 2 sqrt(s), where the two touch.
+    let chord = -1.0 / y.low / y.high;
+    let top = (1.0 / y.low - chord * y.low).max(1.0 / y.high - chord * y.high) * (1.0 + FUNCTION_64);
+    let middle = 0.5 * (y.low + y.high);
+    let touching = -1.0 / middle / middle;
+    let bottom = 2.0 * (-touching).sqrt() * (1.0 - FUNCTION_64);
+    // A plane a x + c / y + constant; its second coefficient decides which of the two lines bounds it.
+    let through = |p: Plane, above: bool| {
+        let (slope, line) = if (p.b >= 0.0) == above { (chord, top) } else { (touching, bottom) };
+        let error = FUNCTION_64 * (p.b * line).abs();
+        Plane { a: p.a, b: p.b * slope, constant: p.constant + p.b * line + if above { error } else { -error } }
+    };
+    Planes { upper: through(upper, true), lower: through(lower, false) }
 }

@@ -113,14 +113,16 @@ fn planes_of_two_numbers_stay_on_their_side() {
     for f in [Binary::Add, Binary::Subtract, Binary::Multiply, Binary::Divide, Binary::Minimum, Binary::Maximum] {
         for x in intervals(false).step_by(5) {
             for y in intervals(false).step_by(7) {
-                let y = if f == Binary::Divide { Interval { high: y.low, ..y } } else { y };
-                let planes = lines::binary(f, x, y).unwrap();
+                let Some(planes) = lines::binary(f, x, y) else {
+                    assert!(f == Binary::Divide && y.contains(0.0), "{f:?} over {x:?}, {y:?} has no planes");
+                    continue;
+                };
                 for i in 0..100 {
                     let a = x.low + x.width() * f64::from(i % 10) / 9.0;
                     let b = y.low + y.width() * f64::from(i / 10) / 9.0;
                     let value = f.value(a, b);
                     let at = |p: &lines::Plane| p.a * a + p.b * b + p.constant;
-                    let rounding = 1e-12 * (1.0 + value.abs() + x.size() * y.size());
+                    let rounding = 1e-12 * (1.0 + value.abs() + planes.mass(x.size(), y.size()));
                     assert!(value <= at(&planes.upper) + rounding, "{f:?} over {x:?}, {y:?} at {a}, {b}");
                     assert!(value >= at(&planes.lower) - rounding, "{f:?} over {x:?}, {y:?} at {a}, {b}");
                 }

@@ -4,6 +4,8 @@
 //! names of places and make no step.
 
 use super::Interval;
+use std::collections::BTreeMap;
+
 use super::api::BoundsError;
 use super::patterns::{Pattern, find};
 use super::products::{Convolution, MatMul, Products, cells, spread};
@@ -186,6 +188,8 @@ struct Builder<'g> {
     plan: Plan,
     next: usize,
     loops: usize,
+    /// Constants by the numbers that they share with others: those of a body that is written out many times stand once.
+    shared: BTreeMap<(*const f32, usize), Span>,
 }
 
 impl Plan {
@@ -221,9 +225,8 @@ impl Plan {
         };
         let alive = || (0..graph.nodes().len()).map(|i| Node(i as u32)).filter(|n| live[n.index()]);
         let variables: usize = alive().map(|n| size(&n)).sum();
-        let constants: usize = alive().filter_map(|n| graph.constant_data(n)).map(|d| d.len()).sum();
-        if variables + constants > PLACES_MAX {
-            return Err(BoundsError::TooLarge { numbers: variables + constants });
+        if variables > PLACES_MAX {
+            return Err(BoundsError::TooLarge { numbers: variables });
         }
         let plan = Self {
             steps: Vec::new(),
@@ -233,7 +236,15 @@ impl Plan {
             constants: Vec::new(),
             work: 0,
         };
-        let mut builder = Builder { graph, known: vec![None; graph.nodes().len()], readers, plan, next: 0, loops: 0 };
+        let mut builder = Builder {
+            graph,
+            known: vec![None; graph.nodes().len()],
+            readers,
+            plan,
+            next: 0,
+            loops: 0,
+            shared: BTreeMap::new(),
+        };
         for node in alive() {
             builder.add(node, patterns[node.index()].as_ref())?;
         }
@@ -281,7 +292,10 @@ impl Builder<'_> {
         let known = match &data.op {
             Op::Constant(numbers) => {
                 let nonnegative = numbers.iter().all(|v| *v >= 0.0);
-                Known { span: self.constant(numbers.iter().copied()), step: None, roundings: 0, nonnegative }
+                let key = (numbers.as_ptr(), numbers.len());
+                let span = self.shared.get(&key).copied().unwrap_or_else(|| self.constant(numbers.iter().copied()));
+                self.shared.insert(key, span);
+                Known { span, step: None, roundings: 0, nonnegative }
             }
             Op::Reshape => self.known(data.inputs[0]),
             Op::Part(i) => {

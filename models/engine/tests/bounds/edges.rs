@@ -4,6 +4,8 @@ use flyball_engine::bounds::{BoundsError, Certifier, Interval, Reason, Tightness
 use flyball_engine::{Binary, Graph, Node, Unary};
 
 use super::nets;
+use super::program::ORDERS;
+use super::sampling::{holds, program};
 
 fn graph(make: impl Fn(&mut Graph, Node) -> Node) -> Graph {
     let mut g = Graph::new();
@@ -88,6 +90,35 @@ fn huge_ranges_give_bounds_or_infinity_and_never_nan() {
                 assert!(size < f32::INFINITY || out.iter().all(|i| i.is_whole()), "{}: {out:?}", net.name);
             }
         }
+    }
+}
+
+/// Attention masks with minus infinity: what is masked has no share, and the others are bounded.
+#[test]
+fn masked_shares_are_zero() {
+    let mut g = Graph::new();
+    let x = g.input(&[1, 3]).unwrap();
+    let weights = g.constant(&[3, 3], (0..9).map(|i| i as f32 * 0.1).collect::<Vec<f32>>()).unwrap();
+    let scores = g.matmul(x, weights).unwrap();
+    let mask = g.constant(&[1, 3], vec![0.0, f32::NEG_INFINITY, 0.0]).unwrap();
+    let masked = g.binary(Binary::Add, scores, mask).unwrap();
+    let shares = g.softmax(masked, &[1]).unwrap();
+    g.output(shares);
+    let at = [(-1.0, 1.0); 3];
+    let found = certify(&g, &at).unwrap().outputs.concat();
+    assert!(found[1].low == 0.0 && found[1].high < 1e-30, "{found:?}");
+    assert!(found[0].low > 0.05 && found[0].high < 0.95, "{found:?}");
+    for order in ORDERS {
+        holds("masked softmax", &at, &found, 2_000, 1, &mut program(&g, order));
+    }
+    // Nothing is known where all are masked, or where a constant is NaN.
+    for wrong in [f32::NEG_INFINITY, f32::NAN] {
+        let g = graph(|g, x| {
+            let mask = g.constant(&[2], vec![wrong; 2]).unwrap();
+            let masked = g.binary(Binary::Add, x, mask).unwrap();
+            g.softmax(masked, &[0]).unwrap()
+        });
+        assert!(certify(&g, &at[..2]).unwrap().outputs[0].iter().all(|i| i.is_whole()), "{wrong}");
     }
 }
 
