@@ -76,8 +76,9 @@ fn run_step<S: Simd>(simd: S, step: &Step, weights: &[f32], arena: &mut [f32], t
                 StartAt::Bias(place) => Start::Bias(others.get(*place)),
                 StartAt::Rows(place) => Start::Rows(others.get(*place)),
             };
-            dense(simd, others.get(*x), *terms, others.get(*packed), *outputs, start, out);
-            in_place(simd, *then, out);
+            let relu = *then == Some(Unary::Relu);
+            dense(simd, others.get(*x), *terms, others.get(*packed), *outputs, start, relu, out);
+            in_place(simd, then.filter(|_| !relu), out);
         }
         Step::Pack { from, outputs, out } => {
             let (out, others) = open(arena, weights, *out, trip);
@@ -86,7 +87,7 @@ fn run_step<S: Simd>(simd: S, step: &Step, weights: &[f32], arena: &mut [f32], t
         Step::Slide { job, x, packed, then, out, .. } => {
             let (out, others) = open(arena, weights, *out, trip);
             slide(simd, job, others.get(*x), others.get(*packed), out);
-            in_place(simd, *then, out);
+            in_place(simd, then.filter(|_| !job.relu), out);
         }
         Step::Unary { function, x, out } => {
             let (out, others) = open(arena, weights, *out, trip);
