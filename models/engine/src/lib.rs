@@ -10,6 +10,7 @@ mod graph_tests;
 
 pub mod graph;
 pub mod index;
+pub mod math;
 mod moves;
 pub mod op;
 pub mod reference;
