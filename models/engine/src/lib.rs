@@ -8,6 +8,9 @@
 #[cfg(test)]
 mod graph_tests;
 
+pub mod bounds;
+mod copy;
+pub mod gradient;
 pub mod graph;
 pub mod index;
 mod kernel;
@@ -17,6 +20,7 @@ pub mod op;
 pub mod program;
 pub mod reference;
 pub mod stream;
+pub mod testing;
 
 pub use graph::{Graph, GraphError, Node};
 pub use kernel::Path;

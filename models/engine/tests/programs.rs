@@ -73,7 +73,7 @@ fn convolutions_of_every_kind() {
         let two = case % 3 == 0;
         let groups = [1, 1, 2, 4][case % 4];
         let (inside, outside) = (groups * (1 + random.below(3)), groups * (1 + random.below(20)));
-        let mut axis = |random: &mut Random| {
+        let axis = |random: &mut Random| {
             let kernel = 1 + random.below(4);
             let dilation = 1 + random.below(3);
             let len = (kernel - 1) * dilation + 1 + random.below(50);

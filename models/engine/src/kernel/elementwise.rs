@@ -11,13 +11,12 @@ use crate::op::{Binary, Unary};
 
 /// `function` of every number of `from`, written to `to`. Lengths are equal.
 pub(crate) fn unary<S: Simd>(simd: S, function: Unary, from: &[f32], to: &mut [f32]) {
-    to.copy_from_slice(from);
-    unary_in_place(simd, function, to);
+    with_unary(function, Each { simd, from: Some(from), to });
 }
 
 /// `function` of every number, in its place.
 pub(crate) fn unary_in_place<S: Simd>(simd: S, function: Unary, numbers: &mut [f32]) {
-    with_unary(function, InPlace { simd, numbers });
+    with_unary(function, Each { simd, from: None, to: numbers });
 }
 
 /// `function` of pairs. A side is as long as `to`, or one number that stands for all.
@@ -25,22 +24,28 @@ pub(crate) fn binary<S: Simd>(simd: S, function: Binary, a: &[f32], b: &[f32], t
     with_binary(function, Pairs { simd, a, b, to });
 }
 
-struct InPlace<'a, S> {
+struct Each<'a, S> {
     simd: S,
-    numbers: &'a mut [f32],
+    /// None: what is in `to` already. One loop for both keeps the code small.
+    from: Option<&'a [f32]>,
+    to: &'a mut [f32],
 }
 
-impl<S: Simd> UnaryVisitor for InPlace<'_, S> {
+impl<S: Simd> UnaryVisitor for Each<'_, S> {
     type Out = ();
 
     #[inline(always)]
     fn visit<F: UnaryFn>(self, function: F) {
-        let Self { simd, numbers } = self;
+        let Self { simd, from, to } = self;
         simd.vectorize(
             #[inline(always)]
             || {
-                for chunk in numbers.chunks_mut(LANES) {
-                    store(function.apply(simd, load(simd, chunk)), chunk);
+                for (i, to) in to.chunks_mut(LANES).enumerate() {
+                    let x = match from {
+                        Some(from) => load(simd, &from[i * LANES..]),
+                        None => load(simd, to),
+                    };
+                    store(function.apply(simd, x), to);
                 }
             },
         );

@@ -6,21 +6,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::fuse::{Fused, fuse};
 use super::plan::Buffer;
+use super::segments::segments;
 use super::simplify::uses;
-use super::step::{Place, Segment, StartAt, Step, WEIGHTS, Walk};
+use super::step::{Place, StartAt, Step, WEIGHTS, Walk};
 use crate::graph::{Graph, GraphError, Node, err};
 use crate::index::{FILLED, IndexMap, broadcast_strides, elements, strides};
 use crate::kernel::order;
 use crate::kernel::reduce::Reduce;
-use crate::kernel::slide::Slide;
-use crate::op::{Binary, Conv, Op, Scan, Unary};
+use crate::kernel::slide::{self, Slide};
+use crate::op::{Conv, Op, Unary};
 
 /// Products of one batched product at most; each becomes a step.
 const BATCHES_MAX: usize = 1 << 14;
-/// Neighbours from which on a move copies instead of gathering one by one.
-const COPY_MIN: usize = 8;
-
 /// Everything that is known about a program before its buffers have places.
 #[derive(Default)]
 pub(crate) struct Emitter {
@@ -41,13 +40,8 @@ enum Form {
     Plain,
     /// Packed for a product: terms, outputs, begin.
     Packed(usize, usize, usize),
-}
-
-/// A product or convolution with what is fused into it.
-struct Fused {
-    root: Node,
-    start: Option<Node>,
-    then: Option<Unary>,
+    /// Packed for a sliding convolution: groups, channels, terms, address of the bias.
+    Slide(usize, usize, usize, usize),
 }
 
 impl Emitter {
@@ -57,14 +51,14 @@ impl Emitter {
         Place { buffer: (self.buffers.len() - 1) as u32, at: 0, len, per_trip: 0 }
     }
 
-    fn touch(&mut self, place: Place) {
+    pub(super) fn touch(&mut self, place: Place) {
         if place.buffer != WEIGHTS {
             let buffer = &mut self.buffers[place.buffer as usize];
             buffer.dies = buffer.dies.max(self.now);
         }
     }
 
-    fn push(&mut self, mut step: Step) {
+    pub(super) fn push(&mut self, mut step: Step) {
         let mut places = Vec::new();
         step.places_mut(&mut |place| places.push(*place));
         places.into_iter().for_each(|place| self.touch(place));
@@ -227,21 +221,29 @@ impl Emitter {
             let taps = (0..spatial).map(|a| tap[1 + a] * conv.dilations[a] * from[2 + a]).sum::<usize>();
             offsets.push((tap[0] * from[1] + taps) as u32);
         });
-        let job = Slide {
-            samples: sx[0],
+        let (channels, terms) = (sw[0] / conv.groups, offsets.len());
+        let job = Box::new(Slide {
             groups: conv.groups,
             group_len: sw[1] * from[1],
-            channels: sw[0] / conv.groups,
+            channels,
             rows: if spatial == 2 { so[2] } else { 1 },
             row_step: if spatial == 2 { conv.strides[0] * from[2] } else { 0 },
             positions: so[1 + spatial],
-            offsets,
-        };
-        let (x, weights) = (value(root.inputs[0])?, value(root.inputs[1])?);
-        let bias = root.inputs.get(2).map(|b| value(*b)).transpose()?;
-        let bias = bias.unwrap_or(Place { buffer: WEIGHTS, at: 0, len: 0, per_trip: 0 });
+            offsets: slide::order_offsets(channels, &offsets),
+        });
+        let x = value(root.inputs[0])?;
+        let constant = |i: usize| root.inputs.get(i).and_then(|n| graph.constant_data(*n));
+        let Some(weights) = constant(1) else { return err("a sliding convolution has constant weights") };
+        let bias = constant(2);
+        let address = |data: &Arc<[f32]>| Arc::as_ptr(data).cast::<f32>() as usize;
+        let form = Form::Slide(conv.groups, channels, terms, bias.map_or(0, address));
+        let packed = self.store((address(weights), form), || {
+            let mut packed = vec![0.0; slide::packed_len(conv.groups, channels, terms)];
+            slide::pack(weights, bias.map_or(&[], |b| b), channels, terms, &mut packed);
+            packed
+        });
         let out = self.buffer(elements(so));
-        self.push(Step::Slide { job: Box::new(job), x, weights, bias, then: fused.then, out });
+        self.push(Step::Slide { job, x, packed, terms, then: fused.then, out });
         Ok(out)
     }
 
@@ -318,53 +320,15 @@ impl Emitter {
         }
         Ok(out)
     }
-
-    /// Emits a loop. Its buffers live from its begin to its end where a trip hands something to the next.
-    fn scan(&mut self, scan: &Scan, inputs: &[Place]) -> Result<Vec<Place>, GraphError> {
-        // A place that moves with an outer loop's trips cannot be read inside: the trip count is that of this loop.
-        let inputs: Vec<Place> = inputs.iter().map(|p| if p.per_trip > 0 { self.copied(*p) } else { *p }).collect();
-        let states: Vec<Place> = inputs[..scan.states].iter().map(|p| self.copied(*p)).collect();
-        let stacked: Vec<Place> = scan.body.outputs()[scan.states..]
-            .iter()
-            .map(|o| self.buffer(scan.trips * elements(scan.body.shape(*o))))
-            .collect();
-        let slice = |place: &Place| {
-            let len = place.len / scan.trips;
-            Place { len, per_trip: len, ..*place }
-        };
-        let (scanned, fixed) = inputs[scan.states..].split_at(scan.scanned);
-        let fed: Vec<Place> =
-            states.iter().copied().chain(scanned.iter().map(slice)).chain(fixed.iter().copied()).collect();
-        let (outer, origins) = (std::mem::take(&mut self.steps), std::mem::take(&mut self.origins));
-        let made = self.graph(&scan.body, &fed);
-        // A new state that is another state's old one must be saved before that one is overwritten.
-        let made = made.map(|made| {
-            let is_state = |p: &Place| states.iter().any(|s| s.buffer == p.buffer);
-            let save = |this: &mut Self, p: Place| if is_state(&p) { this.copied(p) } else { p };
-            made.into_iter().map(|p| save(self, p)).collect::<Vec<Place>>()
-        });
-        let mut carry = Vec::new();
-        if let Ok(made) = &made {
-            carry.extend(made[..scan.states].iter().copied().zip(states.iter().copied()));
-            carry.extend(made[scan.states..].iter().zip(&stacked).map(|(from, to)| (*from, slice(to))));
-        }
-        let body = std::mem::replace(&mut self.steps, outer);
-        self.origins = origins;
-        made?;
-        // Touches everything that lives through the whole loop.
-        fed.iter().chain(&stacked).for_each(|place| self.touch(*place));
-        self.push(Step::Loop { trips: scan.trips, body, carry });
-        Ok(states.into_iter().chain(stacked).collect())
-    }
 }
 
-/// Constants that something reads otherwise than as the right side of a product.
+/// Constants that something reads otherwise than as the right side of a product or the weights of a convolution.
 fn read_plainly(graph: &Graph) -> Vec<bool> {
     let mut plain = vec![false; graph.nodes().len()];
     graph.outputs().iter().for_each(|o| plain[o.index()] = true);
     for node in graph.nodes() {
         for (side, input) in node.inputs.iter().enumerate() {
-            plain[input.index()] |= !(matches!(node.op, Op::MatMul) && side == 1);
+            plain[input.index()] |= !(matches!(node.op, Op::MatMul | Op::Conv(_)) && side > 0);
         }
     }
     plain
@@ -372,107 +336,6 @@ fn read_plainly(graph: &Graph) -> Vec<bool> {
 
 fn order_align() -> usize {
     crate::kernel::LANES
-}
-
-/// Which nodes are computed inside others.
-struct Fusion {
-    absorbed: Vec<bool>,
-    fused: BTreeMap<usize, Fused>,
-}
-
-impl Fusion {
-    fn of(&self, i: usize) -> Option<&Fused> {
-        self.fused.get(&i)
-    }
-}
-
-fn fuse(graph: &Graph) -> Fusion {
-    let uses = uses(graph);
-    let mut fusion = Fusion { absorbed: vec![false; graph.nodes().len()], fused: BTreeMap::new() };
-    for (i, node) in graph.nodes().iter().enumerate().filter(|(i, _)| uses[*i] > 0) {
-        match &node.op {
-            Op::MatMul | Op::Conv(_) => {
-                fusion.fused.insert(i, Fused { root: Node(i as u32), start: None, then: None });
-            }
-            Op::Binary(Binary::Add) => {
-                let takes = |product: Node, start: Node| {
-                    let free = uses[product.index()] == 1
-                        && fusion.of(product.index()).is_some_and(|f| f.start.is_none() && f.then.is_none())
-                        && matches!(graph.node(product).op, Op::MatMul)
-                        && graph.shape(product) == node.shape.as_slice();
-                    let (own, last) = (graph.shape(start), node.shape[node.shape.len() - 1]);
-                    let bias = elements(own) == last && own.last() == Some(&last);
-                    free && (bias || own == node.shape.as_slice())
-                };
-                // The later product takes the other side as its start, so that the other may be a product too.
-                let (a, b) = (node.inputs[0], node.inputs[1]);
-                let sides = if a > b { [(a, b), (b, a)] } else { [(b, a), (a, b)] };
-                if let Some((product, start)) = sides.into_iter().find(|(p, s)| takes(*p, *s)) {
-                    fusion.absorbed[product.index()] = true;
-                    fusion.fused.remove(&product.index());
-                    fusion.fused.insert(i, Fused { root: product, start: Some(start), then: None });
-                }
-            }
-            Op::Unary(function) => {
-                let x = node.inputs[0].index();
-                if uses[x] == 1 && fusion.of(x).is_some_and(|f| f.then.is_none()) {
-                    fusion.absorbed[x] = true;
-                    if let Some(inner) = fusion.fused.remove(&x) {
-                        fusion.fused.insert(i, Fused { then: Some(*function), ..inner });
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    fusion
-}
-
-/// Splits picks into runs that are copied, stretches that are gathered, and fillings.
-fn segments(picks: &[u32], sources: &[Place]) -> (Vec<Segment>, Vec<u32>) {
-    let mut begins = Vec::with_capacity(sources.len());
-    let mut total = 0;
-    for source in sources {
-        begins.push(total);
-        total += source.len;
-    }
-    let source_of = |pick: u32| begins.partition_point(|b| *b <= pick as usize) - 1;
-    let (mut segments, mut table): (Vec<Segment>, Vec<u32>) = (Vec::new(), Vec::new());
-    let mut at = 0;
-    while at < picks.len() {
-        let to = at as u32;
-        if picks[at] == FILLED {
-            let len = picks[at..].iter().take_while(|p| **p == FILLED).count();
-            segments.push(Segment::Fill { to, len: len as u32 });
-            at += len;
-            continue;
-        }
-        let source = source_of(picks[at]);
-        let (begin, end) = (begins[source], begins[source] + sources[source].len);
-        let run = picks[at..]
-            .iter()
-            .enumerate()
-            .take_while(|(i, p)| **p != FILLED && **p as usize == picks[at] as usize + i && (**p as usize) < end)
-            .count();
-        let from = picks[at] - begin as u32;
-        if run >= COPY_MIN {
-            segments.push(Segment::Copy { source: source as u32, from, to, len: run as u32 });
-        } else {
-            let entries = picks[at..at + run].iter().map(|p| p - begin as u32);
-            match segments.last_mut() {
-                Some(Segment::Gather { source: same, len, .. }) if *same as usize == source => *len += run as u32,
-                _ => segments.push(Segment::Gather {
-                    source: source as u32,
-                    table: table.len() as u32,
-                    to,
-                    len: run as u32,
-                }),
-            }
-            table.extend(entries);
-        }
-        at += run;
-    }
-    (segments, table)
 }
 
 /// How to walk two broadcast tensors: neighbouring axes on which both sides move (or stand) alike are one.

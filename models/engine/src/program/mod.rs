@@ -4,8 +4,11 @@
 //! gives the same bits on every instruction set and for every number of rows.
 
 mod emit;
+mod fuse;
+mod loops;
 mod plan;
 mod run;
+mod segments;
 mod simplify;
 mod step;
 
@@ -136,6 +139,11 @@ impl Program {
     /// Shapes of the outputs.
     pub fn outputs(&self) -> impl ExactSizeIterator<Item = &[usize]> {
         self.outputs.iter().map(|port| port.shape.as_slice())
+    }
+
+    /// File node of each outermost step, in order; a name stands once per step.
+    pub fn origins(&self) -> impl Iterator<Item = &str> {
+        self.origins.iter().map(|o| &**o)
     }
 
     /// What one run costs.

@@ -44,6 +44,7 @@ struct Others<'a> {
 }
 
 impl<'a> Others<'a> {
+    #[inline(always)]
     fn get(&self, place: Place) -> &'a [f32] {
         let at = place.at + self.trip * place.per_trip;
         if place.buffer != ARENA {
@@ -57,6 +58,7 @@ impl<'a> Others<'a> {
 }
 
 /// Opens the arena at the output of a step.
+#[inline(always)]
 fn open<'a>(arena: &'a mut [f32], weights: &'a [f32], out: Place, trip: usize) -> (&'a mut [f32], Others<'a>) {
     let at = out.at + trip * out.per_trip;
     let (low, rest) = arena.split_at_mut(at);
@@ -81,9 +83,9 @@ fn run_step<S: Simd>(simd: S, step: &Step, weights: &[f32], arena: &mut [f32], t
             let (out, others) = open(arena, weights, *out, trip);
             order::pack(others.get(*from), *outputs, out);
         }
-        Step::Slide { job, x, weights: own, bias, then, out } => {
+        Step::Slide { job, x, packed, then, out, .. } => {
             let (out, others) = open(arena, weights, *out, trip);
-            slide(simd, job, others.get(*x), others.get(*own), others.get(*bias), out);
+            slide(simd, job, others.get(*x), others.get(*packed), out);
             in_place(simd, *then, out);
         }
         Step::Unary { function, x, out } => {
@@ -153,9 +155,12 @@ fn each_run(walk: &Walk, out: &mut [f32], mut f: impl FnMut(usize, usize, &mut [
 
 fn run_segment(segment: Segment, sources: &[Place], table: &[u32], fill: f32, others: &Others<'_>, out: &mut [f32]) {
     match segment {
-        Segment::Copy { source, from, to, len } => {
+        Segment::Copy { source, from, to, len, count, from_step, to_step } => {
             let source = others.get(sources[source as usize]);
-            out[to as usize..][..len as usize].copy_from_slice(&source[from as usize..][..len as usize]);
+            for i in 0..count as usize {
+                let from = &source[from as usize + i * from_step as usize..][..len as usize];
+                copy(from, &mut out[to as usize + i * to_step as usize..][..len as usize]);
+            }
         }
         Segment::Gather { source, table: first, to, len } => {
             let source = others.get(sources[source as usize]);
@@ -164,6 +169,23 @@ fn run_segment(segment: Segment, sources: &[Place], table: &[u32], fill: f32, ot
                 *out = source[*from as usize];
             }
         }
-        Segment::Fill { to, len } => out[to as usize..][..len as usize].fill(fill),
+        Segment::Fill { to, len, count, to_step } => {
+            for i in 0..count as usize {
+                out[to as usize + i * to_step as usize..][..len as usize].fill(fill);
+            }
+        }
+    }
+}
+
+/// Copies a short row without the call that a copy of unknown length makes.
+#[inline(always)]
+fn copy(from: &[f32], to: &mut [f32]) {
+    let (from, from_rest) = from.as_chunks::<16>();
+    let (to, to_rest) = to.as_chunks_mut::<16>();
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+    for (to, from) in to_rest.iter_mut().zip(from_rest) {
+        *to = *from;
     }
 }

@@ -51,12 +51,12 @@ pub(crate) struct Walk {
 /// A piece of a move.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Segment {
-    /// Neighbours stay neighbours.
-    Copy { source: u32, from: u32, to: u32, len: u32 },
+    /// Rows whose neighbours stay neighbours, equally far apart on both sides.
+    Copy { source: u32, from: u32, to: u32, len: u32, count: u32, from_step: u32, to_step: u32 },
     /// One by one, from places in the table.
     Gather { source: u32, table: u32, to: u32, len: u32 },
-    /// The filling.
-    Fill { to: u32, len: u32 },
+    /// The filling, in rows equally far apart.
+    Fill { to: u32, len: u32, count: u32, to_step: u32 },
 }
 
 /// One step. Work is fixed by its fields.
@@ -79,8 +79,8 @@ pub(crate) enum Step {
     Slide {
         job: Box<Slide>,
         x: Place,
-        weights: Place,
-        bias: Place,
+        packed: Place,
+        terms: usize,
         then: Option<Unary>,
         out: Place,
     },
@@ -131,7 +131,7 @@ impl Step {
                 }
             }
             Self::Pack { from, out, .. } | Self::Copy { from, out } => [from, out].into_iter().for_each(f),
-            Self::Slide { x, weights, bias, out, .. } => [x, weights, bias, out].into_iter().for_each(f),
+            Self::Slide { x, packed, out, .. } => [x, packed, out].into_iter().for_each(f),
             Self::Unary { x, out, .. } | Self::Reduce { x, out, .. } => [x, out].into_iter().for_each(f),
             Self::Binary { a, b, out, .. } => [a, b, out].into_iter().for_each(f),
             Self::Move { sources, out, .. } => sources.iter_mut().chain([out]).for_each(f),
@@ -139,6 +139,21 @@ impl Step {
                 body.iter_mut().for_each(|step| step.places_mut(f));
                 carry.iter_mut().for_each(|(from, to)| [from, to].into_iter().for_each(&mut *f));
             }
+        }
+    }
+
+    /// What it writes; a loop writes in its body.
+    pub(crate) fn out(&self) -> Option<Place> {
+        match self {
+            Self::Dense { out, .. }
+            | Self::Pack { out, .. }
+            | Self::Slide { out, .. }
+            | Self::Unary { out, .. }
+            | Self::Binary { out, .. }
+            | Self::Reduce { out, .. }
+            | Self::Move { out, .. }
+            | Self::Copy { out, .. } => Some(*out),
+            Self::Loop { .. } => None,
         }
     }
 
@@ -161,7 +176,7 @@ impl Step {
     pub(crate) fn operations(&self) -> u64 {
         let n = match self {
             Self::Dense { terms, out, then, .. } => out.len * (2 * terms + usize::from(then.is_some())),
-            Self::Slide { job, out, then, .. } => out.len * (2 * job.offsets.len() + usize::from(then.is_some())),
+            Self::Slide { terms, out, then, .. } => out.len * (2 * terms + usize::from(then.is_some())),
             Self::Unary { out, .. } | Self::Binary { out, .. } => out.len,
             Self::Reduce { x, .. } => x.len,
             Self::Pack { .. } | Self::Move { .. } | Self::Copy { .. } => 0,
@@ -173,15 +188,8 @@ impl Step {
     /// Numbers that one run writes.
     pub(crate) fn written(&self) -> usize {
         match self {
-            Self::Dense { out, .. }
-            | Self::Pack { out, .. }
-            | Self::Slide { out, .. }
-            | Self::Unary { out, .. }
-            | Self::Binary { out, .. }
-            | Self::Reduce { out, .. }
-            | Self::Move { out, .. }
-            | Self::Copy { out, .. } => out.len,
             Self::Loop { trips, body, .. } => trips * body.iter().map(Self::written).sum::<usize>(),
+            _ => self.out().map_or(0, |out| out.len),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Builds the one-step graph from plans, with its states: histories of sequences and the states of loops.
 //!
 //! A *history* is a state that holds the last values of a sequence, oldest first; each step drops the oldest and appends the present
-//! one. A state *waits* while what feeds it is not complete yet: until then it must stay as it began.
+//! one. What is fed by a convolution without padding must not see what that gives before it is filled: it is *held* at a fixed value until
+//! then. The count of steps that this takes is a state like any other.
 
 use super::plan::Plan;
 use super::time::{Take, Time, Track};
@@ -12,12 +13,17 @@ use std::collections::BTreeMap;
 
 /// A state of the one-step graph.
 #[derive(Debug)]
-pub(super) struct State {
-    pub initial: Vec<f32>,
-    /// Steps after which it is still as it began.
-    pub wait: usize,
+struct State {
+    initial: Vec<f32>,
     /// Its value after the step, once it is built.
     new: Option<Node>,
+}
+
+/// Which of two values a hold lets through, each as a factor -1 (this one) or 0 (the other).
+#[derive(Debug, Clone, Copy)]
+struct Switch {
+    computed: Node,
+    fixed: Node,
 }
 
 /// A one-step graph under construction.
@@ -30,12 +36,14 @@ pub(super) struct Build<'a> {
     /// Results of each loop.
     results: BTreeMap<Node, Vec<Node>>,
     states: Vec<State>,
+    /// By the step from which the computed value goes through.
+    switches: BTreeMap<usize, Switch>,
 }
 
 impl<'a> Build<'a> {
     pub fn new(windowed: &'a Graph, times: &'a [Time]) -> Self {
-        let (now, results) = (BTreeMap::new(), BTreeMap::new());
-        Self { graph: Graph::new(), windowed, times, now, results, states: Vec::new() }
+        let (now, results, switches) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { graph: Graph::new(), windowed, times, now, results, states: Vec::new(), switches }
     }
 
     /// An input of the windowed graph.
@@ -86,16 +94,18 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
-    /// Declares outputs: those given, then the states after the step.
-    pub fn finish(mut self, outputs: &[(Node, Take)]) -> Result<(Graph, Vec<State>), GraphError> {
+    /// Declares outputs: those given, then the states after the step. Returns the states' first numbers.
+    pub fn finish(mut self, outputs: &[(Node, Take)]) -> Result<(Graph, Vec<Vec<f32>>), GraphError> {
         for (node, take) in outputs {
             let value = self.take(*node, *take)?;
             self.graph.output(value);
         }
-        for state in &self.states {
+        let mut initial = Vec::with_capacity(self.states.len());
+        for state in self.states {
             self.graph.output(state.new.expect("a state's new value is made together with the state"));
+            initial.push(state.initial);
         }
-        Ok((self.graph, self.states))
+        Ok((self.graph, initial))
     }
 
     fn take(&mut self, node: Node, take: Take) -> Result<Node, GraphError> {
@@ -121,49 +131,80 @@ impl<'a> Build<'a> {
         }
         let mut shape = self.graph.shape(now).to_vec();
         shape[track.axis] = reach;
-        // As it stands before the sequence begins. What is neither padding nor read before it is ready may be any number.
+        // As it stands before the sequence begins. Where it is not padding, nothing reads it before it is ready.
         let begin = track.begin();
         let number = |step: isize| if step < track.first { padding } else { track.past }.unwrap_or(0.0);
         let inner = elements(&shape[track.axis + 1..]);
         let ago = |place: usize| (reach - place / inner % reach) as isize;
-        let initial = (0..elements(&shape)).map(|place| number(begin - ago(place))).collect();
-        let wait = if track.starts_known(padding.is_some()) { begin as usize } else { 0 };
+        let initial: Vec<f32> = (0..elements(&shape)).map(|place| number(begin - ago(place))).collect();
+        let hold = if track.starts_known(padding.is_some()) { begin as usize } else { 0 };
+        self.push_history(&shape, track.axis, now, initial, hold)
+    }
 
-        let state = self.graph.input(&shape)?;
-        let all = self.graph.concat(&[state, now], track.axis)?;
-        let new = self.graph.slice(all, track.axis, 1, reach + 1)?;
-        self.states.push(State { initial, wait, new: Some(new) });
+    /// A state that is shifted by one along an axis in each step, together with what is appended. Until step `hold` it stays as it began.
+    fn push_history(
+        &mut self,
+        shape: &[usize],
+        axis: usize,
+        now: Node,
+        initial: Vec<f32>,
+        hold: usize,
+    ) -> Result<Node, GraphError> {
+        let (state, slot) = self.push_state(shape, initial)?;
+        let all = self.graph.concat(&[state, now], axis)?;
+        let mut new = self.graph.slice(all, axis, 1, shape[axis] + 1)?;
+        if hold > 0 {
+            let fixed = self.graph.constant(shape, self.states[slot].initial.clone())?;
+            new = self.hold(new, fixed, hold)?;
+        }
+        self.states[slot].new = Some(new);
         Ok(all)
     }
 
-    /// The state of a loop before its trip: its first value in step `first`, later what the last trip left.
+    /// A state, whose new value is still to be set, and its place in the list.
+    fn push_state(&mut self, shape: &[usize], initial: Vec<f32>) -> Result<(Node, usize), GraphError> {
+        let state = self.graph.input(shape)?;
+        self.states.push(State { initial, new: None });
+        Ok((state, self.states.len() - 1))
+    }
+
+    /// The state of a loop before its trip: its first value up to step `first`, later what the last trip left.
     fn loop_state(&mut self, start: Node, first: usize) -> Result<(Node, usize), GraphError> {
         let start = self.now[&start];
         let shape = self.graph.shape(start).to_vec();
-        let state = self.graph.input(&shape)?;
-        let slot = self.states.len();
         let numbers = self.graph.constant_data(start).map(|data| data.to_vec());
-        let is_constant = numbers.is_some();
+        let is_initial = numbers.is_some() && first == 0;
         let initial = numbers.unwrap_or_else(|| vec![0.0; elements(&shape)]);
-        self.states.push(State { initial, wait: first, new: None });
-        let value = if is_constant { state } else { self.started(state, start, first)? };
+        let (state, slot) = self.push_state(&shape, initial)?;
+        let value = if is_initial { state } else { self.hold(state, start, first + 1)? };
         Ok((value, slot))
     }
 
-    /// `start` in step `first`, later `state`: min(max(state, low), high) with low = high = `start` at first and the infinities later,
-    /// which changes no bit of what it lets through.
-    fn started(&mut self, state: Node, start: Node, first: usize) -> Result<Node, GraphError> {
+    /// `fixed` before step `from`, then `computed`. Of the one that does not go through no bit shows, not even if it is NaN, because
+    /// [`Binary::PRelu`] of 0 does not look at its second input; of the other all do, because -0 is the neutral element of addition.
+    fn hold(&mut self, computed: Node, fixed: Node, from: usize) -> Result<Node, GraphError> {
+        let switch = self.switch(from)?;
         let g = &mut self.graph;
-        let shape = g.shape(state).to_vec();
-        let fresh = g.input(&[1])?;
-        let never = g.constant(&[1], vec![f32::NEG_INFINITY])?;
-        let new = g.binary(Binary::Minimum, fresh, never)?;
-        self.states.push(State { initial: vec![f32::INFINITY], wait: first, new: Some(new) });
-        let low = g.binary(Binary::Minimum, start, fresh)?;
-        let stale = g.unary(Unary::Negate, fresh)?;
-        let high = g.binary(Binary::Maximum, start, stale)?;
-        let raised = g.binary(Binary::Maximum, state, low)?;
-        let limited = g.binary(Binary::Minimum, raised, high)?;
-        g.reshape(limited, &shape)
+        let shape = g.shape(computed).to_vec();
+        let computed = g.binary(Binary::PRelu, switch.computed, computed)?;
+        let computed = g.unary(Unary::Negate, computed)?;
+        let fixed = g.binary(Binary::PRelu, switch.fixed, fixed)?;
+        let fixed = g.unary(Unary::Negate, fixed)?;
+        let sum = g.binary(Binary::Add, computed, fixed)?;
+        g.reshape(sum, &shape)
+    }
+
+    fn switch(&mut self, from: usize) -> Result<Switch, GraphError> {
+        if let Some(switch) = self.switches.get(&from) {
+            return Ok(*switch);
+        }
+        // A history of -1 that begins with `from` zeros.
+        let on = self.graph.constant(&[1], vec![-1.0])?;
+        let all = self.push_history(&[from], 0, on, vec![0.0; from], 0)?;
+        let computed = self.graph.slice(all, 0, 0, 1)?;
+        let fixed = self.graph.binary(Binary::Subtract, on, computed)?;
+        let switch = Switch { computed, fixed };
+        self.switches.insert(from, switch);
+        Ok(switch)
     }
 }

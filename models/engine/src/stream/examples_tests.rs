@@ -164,8 +164,8 @@ fn a_loop_after_a_valid_convolution_waits_until_that_is_filled() {
     };
     let s = same(build, 2, 9);
     assert_eq!((s.warm_up, s.equal_for_ever), (5, false));
-    // The convolution's history goes on at once, both states of the loop wait.
-    assert_eq!(s.waits, [0, 4, 4]);
+    // The history, both states of the loop, and the zeros that hold these until the first four steps are over.
+    assert_eq!(s.initial.iter().map(Vec::len).collect::<Vec<_>>(), [12, 3, 5, 3]);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn padding_is_what_the_file_says_also_after_a_valid_convolution() {
         let mut net = Net::new(11);
         let x = net.input(&[1, 2, steps]);
         let y = net.conv(x, 2, 3, 1, (0, 0), 1);
-        // Padded with 0.5 at the first step that the convolution gives, not with what it gave while it was being filled.
+        // Padded with 0.5 before the first step that the convolution gives, not with what it gave while filling.
         let padded = net.g.pad(y, &[(0, 0), (0, 0), (2, 0)], 0.5).unwrap();
         let z = net.conv(padded, 2, 3, 1, (0, 0), 1);
         let again = net.conv(z, 2, 2, 1, (1, 0), 1);
@@ -286,6 +286,24 @@ fn padding_is_what_the_file_says_also_after_a_valid_convolution() {
     };
     let s = same(build, 2, 9);
     assert_eq!((s.warm_up, s.equal_for_ever), (3, true));
+}
+
+#[test]
+fn a_sequence_that_begins_late_is_padded_where_it_begins() {
+    for (kernel, equal_for_ever) in [(3, true), (4, false)] {
+        let build = |steps: usize| {
+            let mut net = Net::new(17);
+            let x = net.input(&[1, 2, steps]);
+            let late = net.g.slice(x, 2, 3, steps).unwrap();
+            let y = net.conv(late, 2, kernel, 1, (kernel - 1, 0), 1);
+            let newest = last(&mut net, y, 2);
+            net.done(&[y, newest])
+        };
+        // The newest of 6 steps sees 2 or 3 earlier ones; the sequence has 2.
+        let s = same(build, 2, 6);
+        assert_eq!((s.warm_up, s.equal_for_ever), (4, equal_for_ever));
+        assert_eq!(parts_later(&build(6), &s, 2), !equal_for_ever);
+    }
 }
 
 #[test]

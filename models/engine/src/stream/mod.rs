@@ -13,9 +13,9 @@
 //! reset. [`Stream::equal_for_ever`] tells whether that can happen. It cannot if what the newest step depends on, convolutions in all,
 //! is at most T steps long. For the same reason a NaN that has reached a loop stays in its state until the next reset.
 //!
-//! **Reset, snapshot, replay.** All memory is in the states, plain lists of numbers that go in and come out, and in the number of steps
-//! since the reset. To reset is to begin with [`Stream::initial`] and a count of 0. To keep a copy of the lists and the count is a
-//! snapshot, to feed the copy is to restore. The count matters only below the largest of [`Stream::waits`] and [`Stream::warm_up`].
+//! **Reset, snapshot, replay.** The states are lists of numbers that go in and come out, and there is no other memory, not even a
+//! count of steps: to reset is to begin with [`Stream::initial`], to keep a copy of the lists is a snapshot, to feed the copy is to restore.
+//! Only who asks whether [`Stream::warm_up`] is over counts steps.
 
 mod build;
 mod plan;
@@ -51,10 +51,6 @@ pub struct Stream {
     pub states: usize,
     /// Numbers of each state before the first step, row-major.
     pub initial: Vec<Vec<f32>>,
-    /// For each state the number of steps since the reset after which it is *not* taken over: after step `t`, counted from 0, state `i`
-    /// becomes its new value if `t >= waits[i]`, else it stays as in `initial`. 0 for almost all; more for a loop or padding behind a
-    /// convolution without padding, which must not see what that gives before it is filled.
-    pub waits: Vec<usize>,
     /// Number of steps, at least 1, after which the outputs are right: 1 for loops and for convolutions with padding in front, more where
     /// a convolution without padding must first be filled. Earlier outputs are no predictions.
     pub warm_up: usize,
@@ -112,7 +108,7 @@ pub fn stream(graph: &Graph, input: usize, axis: usize) -> Result<Stream, NotStr
     for (node, plan) in &plans {
         build.node(*node, plan)?;
     }
-    let (graph, states) = build.finish(&takes)?;
+    let (graph, initial) = build.finish(&takes)?;
 
     let onset = times.iter().fold(Onset::FED, |onset, time| match time {
         Time::Still => onset,
@@ -124,9 +120,8 @@ pub fn stream(graph: &Graph, input: usize, axis: usize) -> Result<Stream, NotStr
     };
     Ok(Stream {
         graph,
-        states: states.len(),
-        waits: states.iter().map(|state| state.wait).collect(),
-        initial: states.into_iter().map(|state| state.initial).collect(),
+        states: initial.len(),
+        initial,
         warm_up: onset.ready as usize + 1,
         window,
         sequences: times.iter().map(axis_of).collect(),

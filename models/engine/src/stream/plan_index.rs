@@ -166,7 +166,7 @@ impl Planner<'_> {
             begin = begin.max(track.begin());
         }
         let first = first?;
-        // A delay that is written as padding, cut off at the end: taken late at once, so that nothing stands before its begin.
+        // A delay that is written as padding, cut off at the end: taken late at once, nothing stands before its begin.
         let late = window - (first + len as isize);
         Some(first + late.min(begin - first).max(0))
     }

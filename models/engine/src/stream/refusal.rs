@@ -65,30 +65,30 @@ impl Refusal {
                 format!("brings every step of the window together with every other (attention over time); {axes}")
             }
             Self::MeetsNewest => {
-                "brings the newest step together with all steps of the window, so that each step would have to be computed \
-                 again; a step may meet itself and earlier ones"
+                "brings the newest step together with all steps of the window, so that each step would have to be \
+                 computed again; a step may meet itself and earlier ones"
                     .into()
             }
             Self::Backwards => format!("reads the window from its newest step back to its oldest; {moves}"),
             Self::Skips(n) => format!("keeps one step of every {n}, counted from the window's beginning; {moves}"),
             Self::Scatters => format!("moves numbers between steps in another way than by a fixed delay; {moves}"),
             Self::OwnNumbers => {
-                "uses fixed numbers that differ from step to step, counted from the window's beginning; they must be the same \
-                 at all steps"
+                "uses fixed numbers that differ from step to step, counted from the window's beginning; they must be \
+                 the same at all steps"
                     .into()
             }
             Self::Mixes => format!("puts the steps of the window together with other numbers on one axis; {few}"),
             Self::NeedsLater => {
-                "needs steps that come after the newest (padding at the window's end); padding may stand in front only, or \
-                 what it adds must be cut off again"
+                "needs steps that come after the newest (padding at the window's end); padding may stand in front \
+                 only, or what it adds must be cut off again"
                     .into()
             }
             Self::LoopsInPadding => {
                 "begins its loop in padding before the first step; a loop must begin at a step of the window".into()
             }
             Self::LoopsElsewhere => {
-                "loops over another axis than time, or sees all steps of the window in each trip; only the scanned inputs \
-                 may change with time, and they must be scanned along it"
+                "loops over another axis than time, or sees all steps of the window in each trip; only the scanned \
+                 inputs may change with time, and they must be scanned along it"
                     .into()
             }
             Self::StartsFromWindow => {

@@ -106,12 +106,15 @@ fn moves_that_are_no_delay() {
         net.dense(flat, 1)
     });
     assert_eq!(flat, format!("layer puts the steps of the window together with other numbers on one axis; {FEW}"));
+    // An axis as long as the window that is not time.
+    let swapped = refusal_in(Layout::Channels, |net, x| net.g.reshape(x, &[1, STEPS, 3]).unwrap());
+    assert_eq!(swapped, flat);
 }
 
 #[test]
 fn steps_with_numbers_of_their_own() {
-    let wanted = "layer uses fixed numbers that differ from step to step, counted from the window's beginning; they must be \
-                  the same at all steps. Run the whole window at every step instead";
+    let wanted = "layer uses fixed numbers that differ from step to step, counted from the window's beginning; \
+                  they must be the same at all steps. Run the whole window at every step instead";
     let added = refusal(|net, x| {
         let positions = net.weights(&[1, STEPS, 3]);
         net.binary(Binary::Add, x, positions)
@@ -131,8 +134,9 @@ fn steps_with_numbers_of_their_own() {
 
 #[test]
 fn the_newest_step_beside_all_steps() {
-    let wanted = "layer brings the newest step together with all steps of the window, so that each step would have to be \
-                  computed again; a step may meet itself and earlier ones. Run the whole window at every step instead";
+    let wanted = "layer brings the newest step together with all steps of the window, so that each step would have to \
+                  be computed again; a step may meet itself and earlier ones. \
+                  Run the whole window at every step instead";
     let relative = refusal(|net, x| {
         let newest = net.g.slice(x, 1, STEPS - 1, STEPS).unwrap();
         net.binary(Binary::Subtract, x, newest)
@@ -148,8 +152,8 @@ fn the_newest_step_beside_all_steps() {
 
 #[test]
 fn steps_after_the_newest() {
-    let wanted = "needs steps that come after the newest (padding at the window's end); padding may stand in front only, or \
-                  what it adds must be cut off again. Run the whole window at every step instead";
+    let wanted = "needs steps that come after the newest (padding at the window's end); padding may stand in front \
+                  only, or what it adds must be cut off again. Run the whole window at every step instead";
     let same = refusal_in(Layout::Channels, |net, x| net.conv(x, 2, 3, 1, (1, 1), 1));
     assert_eq!(same, format!("after {wanted}"));
     let newest = refusal_in(Layout::Channels, |net, x| {
@@ -162,6 +166,17 @@ fn steps_after_the_newest() {
         net.gru(padded, 2, None).last
     });
     assert_eq!(looped, format!("layer {wanted}"));
+    // Zeros behind a sequence that ends before the newest step: one step would go on with the sequence instead.
+    let padded = refusal(|net, x| {
+        let early = net.g.slice(x, 1, 0, STEPS - 1).unwrap();
+        net.g.pad(early, &[(0, 0), (0, 1), (0, 0)], 0.0).unwrap()
+    });
+    assert_eq!(padded, format!("after {wanted}"));
+    let convolved = refusal_in(Layout::Channels, |net, x| {
+        let early = net.g.slice(x, 2, 0, STEPS - 1).unwrap();
+        net.conv(early, 2, 2, 1, (0, 1), 1)
+    });
+    assert_eq!(convolved, format!("after {wanted}"));
 }
 
 #[test]
@@ -195,8 +210,8 @@ fn loops_that_do_not_run_along_the_window() {
     });
     assert_eq!(
         features,
-        "layer loops over another axis than time, or sees all steps of the window in each trip; only the scanned inputs \
-         may change with time, and they must be scanned along it. Run the whole window at every step instead"
+        "layer loops over another axis than time, or sees all steps of the window in each trip; only the scanned \
+         inputs may change with time, and they must be scanned along it. Run the whole window at every step instead"
     );
 }
 

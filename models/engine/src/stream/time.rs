@@ -69,7 +69,7 @@ impl Track {
             (false, true) => self.begin().max(self.first + back),
             (false, false) => self.onset.ready + back,
         };
-        // What stands before position 0 is padding in the window only, so the window's beginning shows for `reach` steps.
+        // Only the window has padding before position 0, so its beginning shows for `reach` steps.
         let from = |settled: isize| if padded { settled.max(self.first) } else { settled };
         Onset { ready, settled: self.onset.settled.map(|s| from(s) + back) }
     }

@@ -67,7 +67,7 @@ pub fn lstm(random: &mut Random, steps: usize, rows: usize, features: usize, hid
     let xw = b.binary(Binary::Add, xw, bias).unwrap();
     let hr = b.matmul(h, r).unwrap();
     let gates = b.binary(Binary::Add, xw, hr).unwrap();
-    let mut gate = |b: &mut Graph, i: usize, f: Unary| {
+    let gate = |b: &mut Graph, i: usize, f: Unary| {
         let s = b.slice(gates, 1, i * hidden, (i + 1) * hidden).unwrap();
         b.unary(f, s).unwrap()
     };
