@@ -80,7 +80,7 @@ fn goals_are_judged_against_the_fastest_peer_or_a_case_of_our_own() {
         outcome("too slow", Some(Goal::OfBestPeer(0.20)), three(601)),
         outcome(
             "gradient",
-            Some(Goal::OfOurs { case: "small".to_owned(), at_most: 3.0 }),
+            Some(Goal::OfOurs { case: "small".to_owned(), at_most: Some(3.0) }),
             vec![three(1_500).remove(0)],
         ),
         outcome("no goal", None, three(300)),
