@@ -34,7 +34,7 @@ pub(crate) fn check(
     if matches!(network.how(), How::Fallback(_)) {
         return Ok(None);
     }
-    let mut tract = Network::on_tract(file, 1)?;
+    let mut tract = Network::on_tract(lower::typed(file, 1)?)?;
     let mut random = Random(0x5eed);
     let axis_first = contract.window.is_some_and(|w| w.axis == 2);
     let steps = contract.window.map_or(1, |w| w.steps);

@@ -65,7 +65,7 @@ impl Graph {
             ));
         }
         let width = if self.shape.any_batch { rows } else { 1 };
-        let network = self.prove_shape(Network::new(&self.file, width)?, width)?;
+        let network = self.prove_shape(Network::new(lower::typed(&self.file, width)?)?, width)?;
         let steps = self.shape.row.iter().product::<usize>() / self.input_order.len();
         Ok(BatchPlan {
             network,
@@ -80,7 +80,7 @@ impl Graph {
 
     /// A model with memory that takes one step at a time.
     pub(crate) fn window(&self, window: &WindowContract) -> Result<Window, ModelError> {
-        let network = self.prove_shape(Network::new(&self.file, 1)?, 1)?;
+        let network = self.prove_shape(Network::new(lower::typed(&self.file, 1)?)?, 1)?;
         let graph = match network.how() {
             How::Native => lower::lower(&lower::typed(&self.file, 1)?).ok(),
             How::Fallback(_) => None,

@@ -8,7 +8,7 @@ use tract_onnx::pb;
 use tract_onnx::prelude::Framework;
 
 use crate::error::{ModelError, Refusal};
-use crate::limits;
+use crate::{limits, nodes};
 
 /// Shape of the graph's one input and one output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,13 +43,20 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     Ok(bytes)
 }
 
+/// SHA-256 of bytes, hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    use core::fmt::Write;
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
 /// Compares the SHA-256 of the bytes with the configuration's.
 pub(crate) fn check_hash(bytes: &[u8], expected: &str) -> Result<(), ModelError> {
-    use core::fmt::Write;
-    let mut found = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        let _ = write!(found, "{byte:02x}");
-    }
+    let found = sha256(bytes);
     if found.eq_ignore_ascii_case(expected.trim()) {
         return Ok(());
     }
@@ -63,73 +70,33 @@ pub(crate) fn check_hash(bytes: &[u8], expected: &str) -> Result<(), ModelError>
 
 /// Decodes the protobuf and checks everything that can be checked without building the graph.
 pub(crate) fn decode(bytes: &[u8]) -> Result<pb::ModelProto, ModelError> {
-    let damaged = |why: String| {
-        ModelError::new(Refusal::NotOnnx, why, "a complete ONNX file is needed", "export or copy the file again")
-    };
-    let mut reader = bytes;
-    let file = tract_onnx::onnx()
-        .proto_model_for_read(&mut reader)
-        .map_err(|e| damaged(format!("the file is not ONNX or is damaged ({})", e.root_cause())))?;
-    let Some(graph) = &file.graph else {
-        return Err(damaged("the file has no graph".to_owned()));
-    };
-    check_graph(graph, &tract_onnx::onnx().op_register, 0)?;
+    let file = parse(bytes)?;
+    check(&file)?;
     Ok(file)
 }
 
-fn check_graph(
-    graph: &pb::GraphProto,
-    known: &tract_onnx::model::OnnxOpRegister,
-    depth: usize,
-) -> Result<(), ModelError> {
-    if graph.node.len() > limits::NODES_MAX || depth > limits::DEPTH_MAX {
-        return Err(ModelError::new(
-            Refusal::TooLarge,
-            format!("the graph has {} nodes at depth {depth}", graph.node.len()),
-            format!("at most {} nodes and depth {} are allowed", limits::NODES_MAX, limits::DEPTH_MAX),
-            "use a compact model",
-        ));
-    }
-    if !graph.sparse_initializer.is_empty() {
-        return Err(weight("the graph has sparse weights".to_owned(), "dense float weights are allowed"));
-    }
-    for tensor in &graph.initializer {
-        check_tensor(tensor, &tensor.name)?;
-    }
-    for node in &graph.node {
-        let domain_known = node.domain.is_empty() || node.domain == "ai.onnx";
-        if !domain_known || !known.0.contains_key(&node.op_type) {
-            return Err(ModelError::new(
-                Refusal::UnknownOperator,
-                format!("node '{}' uses operator {}{}", node.name, prefix(&node.domain), node.op_type),
-                "only standard ONNX operators that the engine has are allowed",
-                "export the model with standard operators (opset 9 to 18)",
-            ));
-        }
-        for attribute in &node.attribute {
-            for tensor in attribute.t.iter().chain(&attribute.tensors) {
-                check_tensor(tensor, &node.name)?;
-            }
-            if attribute.floats.iter().chain([&attribute.f]).any(|v| v.is_nan()) {
-                return Err(weight(
-                    format!("attribute {} of node '{}' is NaN", attribute.name, node.name),
-                    "every number must be finite",
-                ));
-            }
-            for inner in attribute.g.iter().chain(&attribute.graphs) {
-                check_graph(inner, known, depth + 1)?;
-            }
-        }
-    }
-    Ok(())
+/// Decodes the protobuf and checks nothing else.
+pub(crate) fn parse(bytes: &[u8]) -> Result<pb::ModelProto, ModelError> {
+    let mut reader = bytes;
+    tract_onnx::onnx()
+        .proto_model_for_read(&mut reader)
+        .map_err(|e| damaged(format!("the file is not ONNX or is damaged ({})", e.root_cause())))
 }
 
-fn prefix(domain: &str) -> String {
-    if domain.is_empty() { String::new() } else { format!("{domain}.") }
+fn damaged(found: String) -> ModelError {
+    ModelError::new(Refusal::NotOnnx, found, "a complete ONNX file is needed", "export or copy the file again")
+}
+
+/// Checks everything that can be checked without building the graph.
+pub(crate) fn check(file: &pb::ModelProto) -> Result<(), ModelError> {
+    let Some(graph) = &file.graph else {
+        return Err(damaged("the file has no graph".to_owned()));
+    };
+    nodes::check(file, graph)
 }
 
 /// Refuses external data, sizes that contradict the dimensions, and floats that are not finite.
-fn check_tensor(tensor: &pb::TensorProto, name: &str) -> Result<(), ModelError> {
+pub(crate) fn check_tensor(tensor: &pb::TensorProto, name: &str) -> Result<(), ModelError> {
     const EXTERNAL: i32 = 1; // onnx.proto: TensorProto.DataLocation.EXTERNAL
     if tensor.data_location == Some(EXTERNAL) || !tensor.external_data.is_empty() {
         return Err(ModelError::new(
@@ -138,6 +105,9 @@ fn check_tensor(tensor: &pb::TensorProto, name: &str) -> Result<(), ModelError> 
             "all weights must be inside the model file",
             "save the model in one file",
         ));
+    }
+    if tensor.segment.is_some() {
+        return Err(weight(format!("the weights '{name}' are stored in pieces"), "whole weights are allowed"));
     }
     let mut elements = 1_u64;
     for dim in &tensor.dims {
@@ -179,9 +149,11 @@ fn check_tensor(tensor: &pb::TensorProto, name: &str) -> Result<(), ModelError> 
     let raw64 =
         tensor.raw_data.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]));
     let plain = tensor.float_data.iter().map(|v| f64::from(*v)).chain(tensor.double_data.iter().copied());
+    // A single infinity is the limit of a clip or the mask of an attention, not a trained weight.
+    let bad = |v: f64| v.is_nan() || (v.is_infinite() && elements != 1);
     let first_bad = match tensor.data_type {
-        1 => raw32.chain(plain).position(|v| !v.is_finite()),
-        11 => raw64.chain(plain).position(|v| !v.is_finite()),
+        1 => raw32.chain(plain).position(bad),
+        11 => raw64.chain(plain).position(bad),
         _ => None,
     };
     match first_bad {
@@ -197,7 +169,7 @@ fn misfit(tensor: &pb::TensorProto, name: &str) -> ModelError {
     weight(format!("the weights '{name}' do not fill their dimensions {:?}", tensor.dims), "size and data must agree")
 }
 
-fn weight(found: String, allowed: &str) -> ModelError {
+pub(crate) fn weight(found: String, allowed: &str) -> ModelError {
     ModelError::new(Refusal::BadWeight, found, allowed, "train or export the model again")
 }
 

@@ -15,7 +15,7 @@ use tract_onnx::tract_core::ops::scan::{OptScan, Scan};
 use tract_onnx::tract_hir::infer::Factoid;
 
 use crate::error::{ModelError, Refusal};
-use crate::limits;
+use crate::{limits, lower};
 
 /// Operators that read and write each number a few times. Any other may multiply everything with everything.
 const LINEAR: &[&str] =
@@ -32,11 +32,12 @@ pub(crate) fn typed(mut model: InferenceModel) -> Result<TypedModel, ModelError>
     Ok(typed)
 }
 
-/// tract's plan for a typed graph.
+/// tract's plan for a typed graph. Each run of it begins anew: a loop keeps nothing from the run before.
 ///
 /// # Errors
 /// As [`typed`].
-pub(crate) fn plan(typed: TypedModel) -> Result<TypedSimpleState, ModelError> {
+pub(crate) fn plan(mut typed: TypedModel) -> Result<TypedSimpleState, ModelError> {
+    lower::reset_states(&mut typed);
     let optimised = typed.into_optimized().map_err(|e| refused(&e))?;
     weigh(&optimised)?;
     optimised.into_runnable().and_then(|plan| plan.spawn()).map_err(|e| refused(&e))

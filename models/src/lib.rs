@@ -8,6 +8,7 @@
 
 mod agreement;
 mod check;
+pub mod conformance;
 pub mod contract;
 mod engine;
 mod error;
@@ -17,15 +18,17 @@ mod halton;
 pub mod limits;
 pub mod lower;
 mod network;
+mod nodes;
 mod objective;
+pub mod onnx;
+mod operators;
 mod optimiser;
 mod predictor;
 mod search;
+mod show;
 mod window;
 
 use core::time::Duration;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use flyball_config::{Model, ModelRole};
 use flyball_core::ports::Clock;
 
@@ -38,6 +41,7 @@ pub use network::{How, Network, TensorInfo};
 pub use objective::{Objective, Term};
 pub use optimiser::{ITERATIONS_MAX, NetOptimizer, STARTS_MAX};
 pub use predictor::OnnxPredictor;
+pub use show::show;
 
 /// A model that passed every check.
 #[derive(Debug, Clone)]
@@ -84,16 +88,7 @@ pub fn load_bytes(
     budget: Duration,
     clock: &dyn Clock,
 ) -> Result<LoadedModel, ModelError> {
-    catch_unwind(AssertUnwindSafe(|| load_checked(model, bytes, sources, budget, clock)))
-        .unwrap_or_else(|_| {
-            Err(ModelError::new(
-                Refusal::Engine,
-                "the engine's parser panicked on the file",
-                "a well-formed ONNX file is needed",
-                "export the model again; if it still happens, report it with the file",
-            ))
-        })
-        .map_err(|e| e.of(&model.name))
+    onnx::caught(|| load_checked(model, bytes, sources, budget, clock)).map_err(|e| e.of(&model.name))
 }
 
 fn load_checked(

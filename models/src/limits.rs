@@ -4,8 +4,6 @@
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Nodes of a graph. A compact network has tens; ten thousand keeps the load time in seconds.
 pub const NODES_MAX: usize = 10_000;
-/// Subgraphs inside subgraphs.
-pub const DEPTH_MAX: usize = 8;
 /// Rows of one batched run: 32 starting points with 33 columns each.
 pub const BATCH_ROWS_MAX: usize = 33 * 32;
 /// Golden vectors that a file must bring: fewer prove too little.
@@ -25,6 +23,8 @@ pub const COMPARED_ROWS: usize = 64;
 /// Largest difference between the engine and tract, share of the output's span. Both compute in f32 in another order; a wrong operator is off by
 /// orders of magnitude more.
 pub const AGREEMENT_OF_SPAN: f64 = 1e-4;
+/// Subgraphs inside subgraphs. A file may have none; a graph that is made in memory may.
+pub const DEPTH_MAX: usize = 8;
 /// Numbers of one tensor that the graph makes: as many as the compiled engine takes.
 pub const ELEMENTS_MAX: u64 = flyball_engine::graph::ELEMENTS_MAX as u64;
 /// Axes of a tensor.

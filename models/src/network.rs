@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use flyball_core::ports::PredictFault;
 use flyball_engine::{Graph, Instance, Path, Program};
-use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
 use crate::error::{ModelError, Refusal};
 use crate::guard::{self, refused};
+use crate::limits;
 use crate::lower::{self, Unsupported};
-use crate::{file, limits};
+use crate::onnx::{OnnxFile, caught};
 
 /// An input or output tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,40 +66,31 @@ impl Network {
     /// # Errors
     /// The bytes are no ONNX file, break a limit, or neither engine can run the graph.
     pub fn read(bytes: &[u8], rows: usize) -> Result<Self, ModelError> {
-        Self::new(&file::decode(bytes)?, rows)
+        Self::new(OnnxFile::read(bytes)?.typed(rows)?)
     }
 
-    /// The same for a decoded file.
+    /// Compiles a typed graph, or plans it where the engine lacks an operator.
     ///
     /// # Errors
-    /// As [`Network::read`].
-    pub fn new(proto: &ModelProto, rows: usize) -> Result<Self, ModelError> {
-        Self::on(proto, rows, Path::best())
-    }
-
-    /// The same for one instruction set; [`Network::new`] takes the best.
-    ///
-    /// # Errors
-    /// As [`Network::read`].
-    pub fn on(proto: &ModelProto, rows: usize, path: Path) -> Result<Self, ModelError> {
-        let typed = lower::typed(proto, rows)?;
-        match lower::lower(&typed) {
-            Ok(graph) => Self::native(proto, &graph, path),
-            Err(why) => Self::fallback(proto, typed, why),
-        }
+    /// It is over a limit, or neither engine can run it.
+    pub fn new(typed: TypedModel) -> Result<Self, ModelError> {
+        caught(|| match lower::lower(&typed) {
+            Ok(graph) => Self::native(&typed, &graph),
+            Err(why) => Self::fallback(typed, why),
+        })
     }
 
     /// tract's plan whatever the operators are: for comparison.
     ///
     /// # Errors
     /// tract cannot run the graph.
-    pub fn on_tract(proto: &ModelProto, rows: usize) -> Result<Self, ModelError> {
+    pub fn on_tract(typed: TypedModel) -> Result<Self, ModelError> {
         let asked = Unsupported { node: String::new(), operator: String::new(), why: "tract was asked for".into() };
-        Self::fallback(proto, lower::typed(proto, rows)?, asked)
+        caught(|| Self::fallback(typed, asked))
     }
 
-    fn native(proto: &ModelProto, graph: &Graph, path: Path) -> Result<Self, ModelError> {
-        let program = Arc::new(Program::compile(graph, path).map_err(|e| {
+    fn native(typed: &TypedModel, graph: &Graph) -> Result<Self, ModelError> {
+        let program = Arc::new(Program::compile(graph, Path::best()).map_err(|e| {
             ModelError::new(
                 Refusal::TooLarge,
                 format!("the graph cannot be compiled ({e})"),
@@ -107,17 +98,18 @@ impl Network {
                 "use a smaller model or fewer rows",
             )
         })?);
-        let inputs = infos(&input_names(proto), program.inputs().map(<[usize]>::to_vec));
-        let outputs = infos(&output_names(proto), program.outputs().map(<[usize]>::to_vec));
+        let inputs = infos(typed, &typed.inputs, program.inputs().map(<[usize]>::to_vec));
+        let outputs = infos(typed, &typed.outputs, program.outputs().map(<[usize]>::to_vec));
         Ok(Self { runner: Runner::Native(program.instance()), inputs, outputs, how: How::Native })
     }
 
-    fn fallback(proto: &ModelProto, mut typed: TypedModel, why: Unsupported) -> Result<Self, ModelError> {
+    fn fallback(mut typed: TypedModel, why: Unsupported) -> Result<Self, ModelError> {
         lower::reset_states(&mut typed);
+        let names = |outlets: &[OutletId]| infos(&typed, outlets, std::iter::repeat_n(Vec::new(), outlets.len()));
+        let (mut inputs, mut outputs) = (names(&typed.inputs), names(&typed.outputs));
         let runner = TractRunner::new(typed)?;
-        let shapes = |all: &[Vec<usize>]| all.to_vec().into_iter();
-        let inputs = infos(&input_names(proto), shapes(&runner.input_shapes));
-        let outputs = infos(&output_names(proto), shapes(&runner.output_shapes));
+        inputs.iter_mut().zip(&runner.input_shapes).for_each(|(info, shape)| info.shape.clone_from(shape));
+        outputs.iter_mut().zip(&runner.output_shapes).for_each(|(info, shape)| info.shape.clone_from(shape));
         Ok(Self { runner: Runner::Tract(Box::new(runner)), inputs, outputs, how: How::Fallback(why) })
     }
 
@@ -252,20 +244,8 @@ impl TractRunner {
     }
 }
 
-/// Names of the graph's inputs that are not weights.
-fn input_names(proto: &ModelProto) -> Vec<String> {
-    let graph = proto.graph.iter();
-    let names = graph.flat_map(|g| {
-        g.input.iter().filter(|i| !g.initializer.iter().any(|t| t.name == i.name)).map(|i| i.name.clone())
-    });
-    names.collect()
-}
-
-fn output_names(proto: &ModelProto) -> Vec<String> {
-    proto.graph.iter().flat_map(|g| g.output.iter().map(|o| o.name.clone())).collect()
-}
-
-fn infos(names: &[String], shapes: impl Iterator<Item = Vec<usize>>) -> Vec<TensorInfo> {
-    let names = names.iter().cloned().chain(std::iter::repeat(String::new()));
-    shapes.zip(names).map(|(shape, name)| TensorInfo { name, shape }).collect()
+/// Names of outlets, with these shapes.
+fn infos(typed: &TypedModel, outlets: &[OutletId], shapes: impl Iterator<Item = Vec<usize>>) -> Vec<TensorInfo> {
+    let name = |outlet: &OutletId| typed.outlet_label(*outlet).unwrap_or(&typed.node(outlet.node).name).to_owned();
+    outlets.iter().zip(shapes).map(|(outlet, shape)| TensorInfo { name: name(outlet), shape }).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::case::{Case, Goal};
+use crate::case::{Case, Goal, Work};
 use crate::ceiling::Ceiling;
 use crate::measure::{Allocations, Times};
 use crate::onnx_runtime::Library;
@@ -15,7 +15,7 @@ pub struct Outcome {
     pub case: Case,
     /// Of one run, if they could be counted.
     pub multiply_adds: Option<u64>,
-    /// The ceiling in nanoseconds.
+    /// The ceiling in nanoseconds, of the value.
     pub shortest_ns: Option<f64>,
     /// Cache level that the weights fit in.
     pub level: &'static str,
@@ -116,7 +116,9 @@ pub fn header(ceiling: &Ceiling, clock_ns: u64, library: &Result<Library, String
 pub fn block(result: &Outcome) -> String {
     let mut out = String::new();
     let case = &result.case;
-    let work = result.multiply_adds.map_or("multiply-adds not counted".to_owned(), |n| format!("{n} multiply-adds"));
+    let alone = if case.work == Work::Value { "" } else { " for the value alone" };
+    let work =
+        result.multiply_adds.map_or("multiply-adds not counted".to_owned(), |n| format!("{n} multiply-adds{alone}"));
     let weights = format!("{} of weights ({})", size(case.weight_bytes), result.level);
     let ceiling = result.shortest_ns.map_or(String::new(), |ns| format!(", ceiling {} us", us(ns)));
     let _ = writeln!(out, "\n{}: {work}, {weights}{ceiling}", case.name);
@@ -181,6 +183,7 @@ pub fn summary(results: &[Outcome], verdict: &Verdict) -> String {
         let p50 = |t: Option<&Times>| or_dash(t.map(|t| us(t.single.p50 as f64)));
         let tail = |t: Option<&Times>| or_dash(t.map(|t| format!("{:.2}", t.single.tail())));
         let two = |number: Option<f64>| or_dash(number.map(|n| format!("{n:.2}")));
+        let mark = if matches!(result.case.goal, Some(Goal::OfOurs { .. })) { "*" } else { "" };
         let (ratio, at_most) = (ratio(result, results), at_most(result));
         let goal = match (&result.compared, ratio, at_most) {
             (Err(_), ..) => "DIFFER",
@@ -196,16 +199,17 @@ pub fn summary(results: &[Outcome], verdict: &Verdict) -> String {
             p50(ours),
             p50(peer),
             peer.map_or("-", |t| &t.name),
-            two(ratio),
+            two(ratio) + mark,
             two(at_most),
             tail(ours),
             tail(peer)
         );
     }
-    for result in results {
-        if let Some(Goal::OfOurs { case, .. }) = &result.case.goal {
-            let _ = writeln!(out, "the ratio of '{}' is to our own p50 of '{case}'", result.case.name);
-        }
+    if results.iter().any(|r| matches!(r.case.goal, Some(Goal::OfOurs { .. }))) {
+        let _ = writeln!(
+            out,
+            "* of our own p50: of the whole window for a streaming step, of the value alone for derivatives"
+        );
     }
     let both = results.iter().filter_map(|r| Some((r.ours()?.single.tail(), r.best_peer()?.single.tail())));
     let (beside, shorter) = both.fold((0, 0), |(n, s), (ours, its)| (n + 1, s + usize::from(ours <= its)));

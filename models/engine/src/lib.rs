@@ -8,6 +8,7 @@
 #[cfg(test)]
 mod graph_tests;
 
+pub mod bounds;
 mod copy;
 pub mod gradient;
 pub mod graph;

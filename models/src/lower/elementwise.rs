@@ -148,10 +148,16 @@ fn select(graph: &mut Graph, inputs: &[Value]) -> Result<Node, Why> {
         Comparison::Less => (test.right, test.left),
         Comparison::Equal => return no(refusal),
     };
-    let made = if uniform(graph, smaller) == Some(0.0) && larger == then {
-        recognise::exponential_unit(graph, then, other)?
-    } else if uniform(graph, larger) == Some(0.0) && smaller == other {
-        recognise::parametric_relu(graph, other, then)?
+    if (then, other) == (larger, smaller) {
+        return recognise::maximum(graph, then, other);
+    }
+    if (then, other) == (smaller, larger) {
+        return recognise::minimum(graph, then, other);
+    }
+    let made = if uniform(graph, smaller) == Some(0.0) {
+        recognise::kinked(graph, larger, then, other)?
+    } else if uniform(graph, larger) == Some(0.0) {
+        recognise::kinked(graph, smaller, other, then)?
     } else {
         None
     };

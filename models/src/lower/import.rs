@@ -5,7 +5,6 @@
 //! is, the rest is refused: a wrong number must not leave this module.
 
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tract_onnx::model::ParsingContext;
 use tract_onnx::ops::rec::common::{CommonRec, WireBody};
@@ -17,8 +16,10 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::{gru_seq::GruSeq, math, nn, scan::Scan};
 use tract_onnx::tract_hir::internal::*;
 
+use super::repairs;
 use crate::error::ModelError;
-use crate::guard;
+use crate::guard::{self, refused};
+use crate::onnx::caught;
 
 /// The typed graph of a file for this many rows.
 ///
@@ -29,25 +30,24 @@ use crate::guard;
 /// tract cannot read or type the graph, a tensor or the work is over a limit, an attribute has a value that would be ignored, or tract
 /// panicked.
 pub fn typed(file: &ModelProto, rows: usize) -> Result<TypedModel, ModelError> {
-    catch_unwind(AssertUnwindSafe(|| {
-        let model = untyped(file, rows).map_err(|e| guard::refused(&e))?;
+    caught(|| {
+        let mut model = parse(file).map_err(|e| refused(&e))?;
+        set_rows(&mut model, rows).map_err(|e| refused(&e))?;
         guard::typed(model)
-    }))
-    .unwrap_or_else(|_| Err(guard::refused(&TractError::msg("tract panicked on the graph"))))
+    })
 }
 
-fn untyped(file: &ModelProto, rows: usize) -> TractResult<InferenceModel> {
+/// tract's graph of a file, nothing inferred yet. What a file says about its inner tensors is not believed.
+pub(crate) fn parse(file: &ModelProto) -> TractResult<InferenceModel> {
     if let Some(graph) = &file.graph {
         check(graph, 0)?;
     }
-    let mut framework = tract_onnx::onnx();
+    let mut framework = tract_onnx::onnx().with_ignore_value_info(true);
     framework.op_register.insert("RNN", rnn);
     framework.op_register.insert("GRU", gru);
     framework.op_register.insert("LSTM", lstm);
-    framework.op_register.insert("Selu", selu);
-    let mut model = framework.model_for_proto_model(file)?;
-    set_rows(&mut model, rows)?;
-    Ok(model)
+    repairs::register(&mut framework);
+    framework.model_for_proto_model(file)
 }
 
 /// Makes every loop of a typed graph begin with its initial state in each run, as ONNX says.
@@ -64,7 +64,8 @@ pub fn reset_states(model: &mut TypedModel) {
     }
 }
 
-fn set_rows(model: &mut InferenceModel, rows: usize) -> TractResult<()> {
+/// Fixes the batch axis; see [`typed`].
+pub(crate) fn set_rows(model: &mut InferenceModel, rows: usize) -> TractResult<()> {
     let mut found: Vec<(usize, Symbol)> = Vec::new();
     for slot in 0..model.inputs.len() {
         let mut fact = model.input_fact(slot)?.clone();
@@ -116,13 +117,6 @@ fn check(graph: &GraphProto, depth: usize) -> TractResult<()> {
 }
 
 type Imported = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
-
-/// Selu with the defaults of the ONNX standard; tract's have six digits.
-fn selu(_: &ParsingContext, node: &NodeProto) -> Imported {
-    let alpha = node.get_attr_opt("alpha")?.unwrap_or(1.673_263_2);
-    let gamma = node.get_attr_opt("gamma")?.unwrap_or(1.050_701);
-    Ok((expand(tract_onnx::tract_hir::ops::activations::Selu(alpha, gamma)), vec![]))
-}
 
 fn rnn(_: &ParsingContext, node: &NodeProto) -> Imported {
     let f = activations(node, &["Tanh"])?.remove(0);

@@ -20,6 +20,7 @@ mod nn;
 mod pool;
 mod recognise;
 mod recurrent;
+mod repairs;
 mod scan;
 mod simplify;
 mod value;
@@ -32,6 +33,7 @@ use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::konst::Const;
 use tract_onnx::tract_core::ops::logic::IfThenElse;
 
+pub(crate) use import::parse;
 pub use import::{reset_states, typed};
 use value::Value;
 

@@ -208,29 +208,25 @@ pub(crate) fn logarithm(graph: &mut Graph, x: Node) -> Result<Node, Why> {
     Ok(graph.unary(Unary::Log, x)?)
 }
 
-/// x above 0, `below` elsewhere, where `below` is alpha (e^x - 1) or, in selu's spelling, alpha e^x - alpha.
-pub(crate) fn exponential_unit(graph: &mut Graph, x: Node, below: Node) -> Result<Option<Node>, Why> {
-    let power = |node: Node| unary_of(graph, node) == Some((Unary::Exp, x));
-    let alpha = if let Some((inner, alpha)) = scaled(graph, below)
-        && let Some((exp, minus_one)) = shifted(graph, inner)
-        && power(exp)
-        && minus_one == -1.0
-    {
-        alpha
-    } else if let Some((inner, minus_alpha)) = shifted(graph, below)
-        && let Some((exp, alpha)) = scaled(graph, inner)
-        && power(exp)
-        && alpha == -minus_alpha
-    {
-        alpha
-    } else {
+/// `above` where x is above 0, `below` where it is below: the leaky and the exponential units.
+pub(crate) fn kinked(graph: &mut Graph, x: Node, above: Node, below: Node) -> Result<Option<Node>, Why> {
+    // The standard writes selu with its factor on both sides.
+    let (above, gamma) = if above == x { (above, 1.0) } else { scaled(graph, above).unwrap_or((above, 1.0)) };
+    let factored = if gamma == 1.0 { Some((below, 1.0)) } else { scaled(graph, below) };
+    if above != x || factored.is_none_or(|(_, factor)| factor != gamma) {
         return Ok(None);
-    };
-    Ok(Some(graph.unary(Unary::Elu { alpha }, x)?))
-}
-
-/// x above 0, `below` elsewhere, where `below` is x times a slope.
-pub(crate) fn parametric_relu(graph: &mut Graph, x: Node, below: Node) -> Result<Option<Node>, Why> {
+    }
+    let inner = factored.map_or(below, |(inner, _)| inner);
+    if let Some(alpha) = exponential(graph, x, inner) {
+        let function = if gamma == 1.0 { Unary::Elu { alpha } } else { Unary::Selu { alpha, gamma } };
+        return Ok(Some(graph.unary(function, x)?));
+    }
+    if gamma != 1.0 {
+        return Ok(None);
+    }
+    if let Some((_, slope)) = scaled(graph, below).filter(|(scaled, _)| *scaled == x) {
+        return Ok(Some(graph.unary(Unary::LeakyRelu { slope }, x)?));
+    }
     let Some((Binary::Multiply, left, right)) = binary_of(graph, below) else { return Ok(None) };
     let slope = match (left == x, right == x) {
         (true, false) => right,
@@ -238,4 +234,17 @@ pub(crate) fn parametric_relu(graph: &mut Graph, x: Node, below: Node) -> Result
         _ => return Ok(None),
     };
     Ok(Some(graph.binary(Binary::PRelu, x, slope)?))
+}
+
+/// alpha of alpha (e^x - 1), also written alpha e^x - alpha.
+fn exponential(graph: &Graph, x: Node, node: Node) -> Option<f32> {
+    let power = |node: Node| unary_of(graph, node) == Some((Unary::Exp, x));
+    // alpha = 1 may be left out in both.
+    let (inner, alpha) = scaled(graph, node).unwrap_or((node, 1.0));
+    if shifted(graph, inner).is_some_and(|(exp, minus_one)| power(exp) && minus_one == -1.0) {
+        return Some(alpha);
+    }
+    let (inner, minus_alpha) = shifted(graph, node)?;
+    let (exp, alpha) = scaled(graph, inner)?;
+    (power(exp) && alpha == -minus_alpha).then_some(alpha)
 }

@@ -60,6 +60,12 @@ fn activations_are_one_node() {
     for operator in ["Identity", "Softsign", "Swish", "Mish", "Celu", "Softmax", "LogSoftmax", "Dropout"] {
         check(operator, &one(operator, &[]));
     }
+    let mut file = Onnx::new(18);
+    let x = file.input("x", &[dim("N"), dim(4)]);
+    let (ratio, training) = (file.floats(&[], vec![0.5]), file.bools(&[], &[false]));
+    let y = file.node("Dropout", &[&x, &ratio, &training], &[]);
+    file.output(&y);
+    check("Dropout 13", &file);
 }
 
 #[test]
@@ -154,6 +160,16 @@ fn several_terms_at_once() {
 }
 
 #[test]
+fn an_integer_exponent_is_taken_as_float32() {
+    let mut file = Onnx::new(18);
+    let x = file.input("x", &[dim("N"), dim(4)]);
+    let exponent = file.ints(&[4], &[0, 1, 2, -3]);
+    let y = file.node("Pow", &[&x, &exponent], &[]);
+    file.output(&y);
+    check_in("Pow of integers", &file, Range::Positive);
+}
+
+#[test]
 fn powers_with_small_exponents_are_products() {
     for exponent in [1.0, 2.0, 3.0, 0.5, -1.0, 1.7, 0.0] {
         let mut file = Onnx::new(18);
@@ -191,7 +207,75 @@ fn parametric_relu() {
         let y = file.node("PRelu", &[&x, &slope], &[]);
         file.output(&y);
         let graph = check(&format!("PRelu {shape:?}"), &file);
-        assert_eq!(count(&graph, &|op| matches!(op, Op::Binary(Binary::PRelu))), 1);
+        let found =
+            |op: &Op| matches!(op, Op::Binary(Binary::PRelu)) || matches!(op, Op::Unary(Unary::LeakyRelu { .. }));
+        assert_eq!((count(&graph, &found), graph.nodes().len() <= 3), (1, true), "{shape:?}: {:?}", graph.nodes());
+    }
+    // Before operator set 7 a list of slopes belonged to the channels.
+    let mut file = Onnx::new(6);
+    let x = file.input("x", &dims(&[2, 3, 2, 2]));
+    let slope = file.floats(&[3], vec![0.1, 0.2, 0.3]);
+    let y = file.node("PRelu", &[&x, &slope], &[]);
+    file.output(&y);
+    let graph = check("PRelu 6", &file);
+    let y = flyball_engine::reference::evaluate(&graph, &[vec![-10.0; 24]]).remove(0);
+    assert!((y[0] + 1.0).abs() < 1e-5 && (y[4] + 2.0).abs() < 1e-5 && (y[20] + 3.0).abs() < 1e-5, "{y:?}");
+}
+
+/// The functions of the standard and newer exporters write activations as selections.
+#[test]
+fn activations_written_as_selections() {
+    let select = |below: &dyn Fn(&mut Onnx, &str) -> (String, String), flip: bool| {
+        let mut file = Onnx::new(18);
+        let x = file.input("x", &[dim("N"), dim(8)]);
+        let zero = file.floats(&[], vec![0.0]);
+        let (above, below) = below(&mut file, &x);
+        let y = if flip {
+            let test = file.node("Less", &[&x, &zero], &[]);
+            file.node("Where", &[&test, &below, &above], &[])
+        } else {
+            let test = file.node("Greater", &[&x, &zero], &[]);
+            file.node("Where", &[&test, &above, &below], &[])
+        };
+        file.output(&y);
+        file
+    };
+    let elu = |file: &mut Onnx, x: &str| {
+        let (alpha, one) = (file.floats(&[], vec![1.5]), file.floats(&[], vec![1.0]));
+        let y = file.node("Exp", &[x], &[]);
+        let y = file.node("Sub", &[&y, &one], &[]);
+        (x.to_owned(), file.node("Mul", &[&alpha, &y], &[]))
+    };
+    let selu = |file: &mut Onnx, x: &str| {
+        let (alpha, gamma) = (file.floats(&[], vec![1.5]), file.floats(&[], vec![1.25]));
+        let y = file.node("Exp", &[x], &[]);
+        let y = file.node("Mul", &[&alpha, &y], &[]);
+        let y = file.node("Sub", &[&y, &alpha], &[]);
+        (file.node("Mul", &[&gamma, x], &[]), file.node("Mul", &[&gamma, &y], &[]))
+    };
+    let leaky = |file: &mut Onnx, x: &str| {
+        let slope = file.floats(&[], vec![0.3]);
+        (x.to_owned(), file.node("Mul", &[&slope, x], &[]))
+    };
+    for flip in [false, true] {
+        for (name, file, wanted) in [
+            ("elu", select(&elu, flip), Unary::Elu { alpha: 1.5 }),
+            ("selu", select(&selu, flip), Unary::Selu { alpha: 1.5, gamma: 1.25 }),
+            ("leaky relu", select(&leaky, flip), Unary::LeakyRelu { slope: 0.3 }),
+        ] {
+            let graph = check(&format!("{name} {flip}"), &file);
+            let found: Vec<&Op> = graph.nodes().iter().map(|n| &n.op).collect();
+            assert!(matches!(found[..], [Op::Input, Op::Unary(f)] if *f == wanted), "{name} {flip}: {found:?}");
+        }
+    }
+    for (test, limit_first) in [("Less", true), ("Less", false), ("Greater", true), ("Greater", false)] {
+        let mut file = Onnx::new(18);
+        let x = file.input("x", &[dim("N"), dim(8)]);
+        let limit = file.floats(&[], vec![0.5]);
+        let outside = file.node(test, &[&x, &limit], &[]);
+        let y = file.node("Where", &if limit_first { [&outside[..], &limit, &x] } else { [&outside, &x, &limit] }, &[]);
+        file.output(&y);
+        check(&format!("limit {test} {limit_first}"), &file);
     }
 }
 

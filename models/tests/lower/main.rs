@@ -13,7 +13,9 @@ mod onnx;
 mod recurrent;
 mod refusals;
 
-use flyball_engine::{Graph, Node, Op, reference};
+use std::sync::Arc;
+
+use flyball_engine::{Graph, Node, Op, Path, Program, reference};
 use flyball_models::lower::{Unsupported, lower, reset_states, typed};
 use onnx::{Onnx, Random};
 use tract_onnx::prelude::*;
@@ -47,6 +49,14 @@ pub fn translated(file: &Onnx) -> Result<Graph, Unsupported> {
     lower(&model)
 }
 
+/// The refusal of a file, by whichever of the two steps.
+pub fn refusal(file: &Onnx) -> String {
+    match typed(&file.model(), ROWS) {
+        Ok(model) => lower(&model).expect_err("must be refused").to_string(),
+        Err(error) => error.to_string(),
+    }
+}
+
 /// Random inputs of a graph.
 pub fn inputs_of(graph: &Graph, name: &str, range: Range) -> Vec<Vec<f32>> {
     let mut random = random(name);
@@ -66,7 +76,7 @@ pub fn answer(graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<f64>> {
 
 /// tract's answer, from the typed graph as it is or optimised.
 pub fn tract_answer(file: &Onnx, inputs: &[Vec<f32>], optimised: bool) -> TractResult<Vec<Vec<f64>>> {
-    let mut model = typed(&file.model(), ROWS)?;
+    let mut model = typed(&file.model(), ROWS).map_err(|error| TractError::msg(error.to_string()))?;
     reset_states(&mut model);
     let shapes: Vec<Vec<usize>> = (0..model.inputs.len())
         .map(|slot| Ok(model.input_fact(slot)?.shape.as_concrete().expect("concrete input").to_vec()))
@@ -83,6 +93,18 @@ pub fn tract_answer(file: &Onnx, inputs: &[Vec<f32>], optimised: bool) -> TractR
     results.iter().map(wide).collect()
 }
 
+/// The compiled program's answer.
+pub fn program_answer(graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<f64>> {
+    let program = Program::compile(graph, Path::best()).expect("is compiled");
+    let outputs = program.outputs().len();
+    let mut instance = Arc::new(program).instance();
+    for (slot, numbers) in inputs.iter().enumerate() {
+        instance.input_mut(slot).copy_from_slice(numbers);
+    }
+    instance.run();
+    (0..outputs).map(|slot| instance.output(slot).iter().map(|v| f64::from(*v)).collect()).collect()
+}
+
 /// 1e-5 of the number plus 1e-5 of the largest number of the tensor.
 pub fn assert_close(what: &str, found: &[Vec<f64>], wanted: &[Vec<f64>]) {
     assert_eq!(found.len(), wanted.len(), "{what}: number of outputs");
@@ -96,11 +118,12 @@ pub fn assert_close(what: &str, found: &[Vec<f64>], wanted: &[Vec<f64>]) {
     }
 }
 
-/// Translates a file and compares it with both plans of tract. Returns the graph.
+/// Translates a file and compares its reference answer with both plans of tract and with the compiled program. Returns the graph.
 pub fn check_in(name: &str, file: &Onnx, range: Range) -> Graph {
     let graph = translated(file).unwrap_or_else(|error| panic!("{name}: {error}"));
     let inputs = inputs_of(&graph, name, range);
     let found = answer(&graph, &inputs);
+    assert_close(&format!("{name}, compiled"), &program_answer(&graph, &inputs), &found);
     for optimised in [false, true] {
         let wanted = tract_answer(file, &inputs, optimised).unwrap_or_else(|error| panic!("{name}: {error:?}"));
         assert_close(&format!("{name} (optimised: {optimised})"), &found, &wanted);

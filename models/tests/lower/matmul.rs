@@ -44,8 +44,9 @@ fn gemm_with_every_attribute() {
 
 #[test]
 fn matmul_of_every_rank() {
-    let shapes: [(&[usize], &[usize]); 9] = [
+    let shapes: [(&[usize], &[usize]); 10] = [
         (&[3, 4], &[4, 5]),
+        (&[4], &[4]),
         (&[4], &[4, 5]),
         (&[3, 4], &[4]),
         (&[2, 3, 4], &[4, 5]),

@@ -214,6 +214,19 @@ fn padding_of_every_kind() {
     once("Pad 9", &moved(9, |f, x| vec![f.node("Pad", &[x], &[ints("pads", &[0, 0, 1, 0, 0, 1])])]));
 }
 
+/// tract leaves open how long the axes are that are not named.
+#[test]
+fn padding_of_named_axes_alone() {
+    for axes in [&[1][..], &[-1, 0]] {
+        let file = moved(18, |f, x| {
+            let pads = f.ints(&[2 * axes.len()], &[1, 2, 0, 1][..2 * axes.len()]);
+            let axes = f.ints(&[axes.len()], axes);
+            vec![f.node("Pad", &[x, &pads, "", &axes], &[])]
+        });
+        once(&format!("Pad axes {axes:?}"), &file);
+    }
+}
+
 /// tract reads a negative number as a huge one and fails; cutting off is what the standard says.
 #[test]
 fn negative_padding_cuts_off() {

@@ -5,7 +5,7 @@ use flyball_models::lower::{lower, reset_states, typed};
 use tract_onnx::prelude::*;
 
 use crate::onnx::{Onnx, Random, dims, int, ints, string, strings};
-use crate::{Range, answer, assert_close, check, count, inputs_of, random, tract_answer, translated};
+use crate::{Range, answer, assert_close, check, count, inputs_of, program_answer, random, tract_answer, translated};
 
 /// One layer with its weights.
 #[derive(Debug, Clone)]
@@ -211,6 +211,7 @@ impl Layer {
         let inputs = inputs_of(&graph, &name, Range::Within(1.0));
         let found = answer(&graph, &inputs);
         assert_close(&format!("{name}, standard"), &found, &self.by_the_standard(&inputs));
+        assert_close(&format!("{name}, compiled"), &program_answer(&graph, &inputs), &found);
         for optimised in [false, true] {
             // tract's optimiser breaks a loop both of whose initial states are the same constant.
             if optimised && self.cell == "LSTM" && !self.initial {

@@ -41,6 +41,9 @@ pub enum Command {
     Rig(Rig),
     /// Measure scan, wake-up lateness or inference on this machine
     Bench(Bench),
+    /// Look into a model file
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// The second process; started by `run`
     #[command(hide = true)]
     Service,
@@ -142,6 +145,23 @@ pub enum BenchKind {
     /// ONNX Runtime takes part when its library is there: models/tools/fetch_onnxruntime.sh, or ORT_DYLIB_PATH. Exit code 1 when a goal
     /// was missed or the engines differ.
     Inference(Inference),
+}
+
+/// `flyball model`.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// What is in an ONNX file, what runs it, what it costs here, what it can answer at all
+    Show(ModelShow),
+}
+
+/// `flyball model show`.
+#[derive(Debug, Args)]
+pub struct ModelShow {
+    /// ONNX file, with or without a contract
+    pub file: PathBuf,
+    /// Rows of a run, for files with a symbolic batch
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub rows: u32,
 }
 
 /// `flyball bench inference`.

@@ -13,6 +13,7 @@ pub mod engines;
 pub mod error;
 pub mod keeper;
 pub mod logging;
+pub mod model;
 pub mod publication;
 pub mod run;
 pub mod service;

@@ -141,6 +141,11 @@ impl Program {
         self.outputs.iter().map(|port| port.shape.as_slice())
     }
 
+    /// File node of each outermost step, in order; a name stands once per step.
+    pub fn origins(&self) -> impl Iterator<Item = &str> {
+        self.origins.iter().map(|o| &**o)
+    }
+
     /// What one run costs.
     #[must_use]
     pub fn cost(&self) -> Cost {
