@@ -1,6 +1,6 @@
 //! From the enums of a graph to the struct of a function, chosen once outside of a loop.
 
-use fearless_simd::prelude::*;
+use fearless_simd::{f32x16, prelude::*};
 
 use super::binary::{Add, Divide, Equal, Greater, Maximum, Minimum, Multiply, PRelu, Slope, Subtract};
 use super::exp::{Elu, Exp, Selu};
