@@ -6,6 +6,7 @@
 //! | `plc.inputs` | list of name, unit, filter (`none`, `mean`, `first-order`), filter_s, lag_s, train_min, train_max, mean, std, nominal |
 //! | `plc.outputs` | list of name, unit, range [low, high] |
 //! | `plc.scaling` | `in_graph`: the graph takes and gives engineering units |
+//! | `plc.window` | for a model that reads a window of time: `steps`, `axis` of the steps in the graph's input (1: [batch, steps, inputs], 2: [batch, inputs, steps]), `run` (`window`, the default, or `stream`) |
 //! | `plc.sample_time` | run interval in seconds, 0 for a steady-state map |
 //! | `plc.domain` | PCA of the training inputs: mean, std, loadings, eigenvalues, limits of T2 and SPE at 95, 99, 99.9 % |
 //! | `plc.residuals` | quantiles of the absolute error on rows not trained on |
@@ -41,6 +42,8 @@ pub struct ModelContract {
     pub domain: Option<DomainContract>,
     /// Error quantiles, for the interval.
     pub residuals: Option<ResidualContract>,
+    /// The window of time steps, if the model reads one.
+    pub window: Option<WindowContract>,
     /// Golden vectors.
     pub golden: GoldenContract,
     /// `plc.trained_on`, for people.
@@ -87,6 +90,29 @@ pub struct OutputContract {
     pub unit: String,
     /// EU range; its span scales tolerances.
     pub range: [f64; 2],
+}
+
+/// A window of equally spaced time steps, the newest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct WindowContract {
+    /// Number of steps.
+    pub steps: usize,
+    /// Axis of the steps in the graph's input: 1 for [batch, steps, inputs], 2 for [batch, inputs, steps].
+    pub axis: usize,
+    /// How it is run.
+    #[serde(default)]
+    pub run: WindowRun,
+}
+
+/// How a window is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WindowRun {
+    /// The whole window each time: what was trained.
+    #[default]
+    Window,
+    /// One step at a time, states carried on.
+    Stream,
 }
 
 /// PCA of the standardised training inputs.
@@ -138,7 +164,7 @@ pub struct GoldenContract {
 /// One golden vector, in column order of the graph.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct GoldenPair {
-    /// Inputs, EU.
+    /// Inputs, EU; for a window step after step, the newest last.
     #[serde(rename = "in")]
     pub input: Vec<f64>,
     /// Outputs, EU.
@@ -182,6 +208,7 @@ impl ModelContract {
             sample_time_s: json("plc.sample_time", key("plc.sample_time")?)?,
             domain: key("plc.domain").ok().map(|t| json("plc.domain", t)).transpose()?,
             residuals: key("plc.residuals").ok().map(|t| json("plc.residuals", t)).transpose()?,
+            window: key("plc.window").ok().map(|t| json("plc.window", t)).transpose()?,
             golden: json("plc.golden", key("plc.golden")?)?,
             trained_on: optional("plc.trained_on")?,
             metrics: optional("plc.metrics")?,
@@ -229,8 +256,29 @@ impl ModelContract {
         if !(self.sample_time_s.is_finite() && self.sample_time_s >= 0.0) {
             return Err(bad(format!("plc.sample_time is {}", self.sample_time_s), "it is in seconds and at least 0"));
         }
+        if let Some(window) = self.window {
+            let fits = (2..=limits::WINDOW_STEPS_MAX).contains(&window.steps) && (1..=2).contains(&window.axis);
+            if !fits || self.sample_time_s <= 0.0 {
+                return Err(bad(
+                    format!(
+                        "plc.window has {} steps on axis {}, and plc.sample_time is {} s",
+                        window.steps, window.axis, self.sample_time_s
+                    ),
+                    format!(
+                        "2 to {} steps on axis 1 or 2, and the time between them, are needed",
+                        limits::WINDOW_STEPS_MAX
+                    ),
+                ));
+            }
+        }
         self.golden_consistent()?;
         self.domain.as_ref().map_or(Ok(()), |d| d.consistent(self.inputs.len()))
+    }
+
+    /// Numbers of one row of the graph's input: the inputs, at every step of a window.
+    #[must_use]
+    pub fn row_len(&self) -> usize {
+        self.inputs.len() * self.window.map_or(1, |w| w.steps)
     }
 
     fn golden_consistent(&self) -> Result<(), ModelError> {
@@ -249,7 +297,7 @@ impl ModelContract {
             ));
         }
         for (i, pair) in pairs.iter().enumerate() {
-            let fits = pair.input.len() == self.inputs.len() && pair.output.len() == self.outputs.len();
+            let fits = pair.input.len() == self.row_len() && pair.output.len() == self.outputs.len();
             if !fits || pair.input.iter().chain(&pair.output).any(|v| !v.is_finite()) {
                 return Err(bad(
                     format!(
@@ -257,7 +305,7 @@ impl ModelContract {
                         pair.input.len(),
                         pair.output.len()
                     ),
-                    format!("{} finite inputs and {} finite outputs are needed", self.inputs.len(), self.outputs.len()),
+                    format!("{} finite inputs and {} finite outputs are needed", self.row_len(), self.outputs.len()),
                 ));
             }
         }

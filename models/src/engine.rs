@@ -1,15 +1,19 @@
-//! The engine seam: a graph that has been typed once, and plans of a fixed number of rows over it.
+//! The engine seam: a checked file, and plans of a fixed number of rows over it.
 //!
-//! Today tract runs the graph in f32; it allocates inside each run. A later engine replaces the inside of this file only:
-//! everybody else knows [`Graph`], [`BatchPlan`] and [`SteadyMap`].
+//! Everybody else knows [`Graph`], [`BatchPlan`] and [`SteadyMap`]; what runs a plan is [`crate::network`]'s business.
+
+use std::sync::Arc;
 
 use flyball_core::ports::PredictFault;
 use tract_onnx::pb;
-use tract_onnx::prelude::*;
 
+use crate::contract::WindowContract;
 use crate::error::{ModelError, Refusal};
 use crate::file::Shape;
 use crate::limits;
+use crate::lower;
+use crate::network::{How, Network};
+use crate::window::Window;
 
 /// A function of rows: what the optimiser searches. Columns are in the configuration's order, in engineering units.
 pub trait SteadyMap: Send {
@@ -26,10 +30,10 @@ pub trait SteadyMap: Send {
     fn run(&mut self, x: &[f64], y: &mut [f64]) -> Result<(), PredictFault>;
 }
 
-/// A checked graph and the order in which the configuration names its columns.
+/// A checked file and the order in which the configuration names its columns.
 #[derive(Debug, Clone)]
 pub(crate) struct Graph {
-    model: InferenceModel,
+    file: Arc<pb::ModelProto>,
     shape: Shape,
     outputs: usize,
     /// File column of each configured input.
@@ -39,14 +43,18 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    /// Parses the graph. Column orders are those of the file.
-    pub(crate) fn new(file: &pb::ModelProto, shape: Shape, outputs: usize) -> Result<Self, ModelError> {
-        let model = tract_onnx::onnx().model_for_proto_model(file).map_err(|e| refused(&e))?;
+    /// Column orders are those of the file. `inputs` and `outputs` are the columns of one step.
+    pub(crate) fn new(file: pb::ModelProto, shape: Shape, inputs: usize, outputs: usize) -> Self {
         let order = |n| (0..n).collect();
-        Ok(Self { model, shape, outputs, input_order: order(shape.inputs), output_order: order(outputs) })
+        Self { file: Arc::new(file), shape, outputs, input_order: order(inputs), output_order: order(outputs) }
     }
 
-    /// A plan for `rows` rows per run.
+    /// The file.
+    pub(crate) fn file(&self) -> &pb::ModelProto {
+        &self.file
+    }
+
+    /// A plan for `rows` rows per run; a row is a whole window where the file has one.
     pub(crate) fn plan(&self, rows: usize) -> Result<BatchPlan, ModelError> {
         if !(1..=limits::BATCH_ROWS_MAX).contains(&rows) {
             return Err(ModelError::new(
@@ -57,77 +65,76 @@ impl Graph {
             ));
         }
         let width = if self.shape.any_batch { rows } else { 1 };
-        let build = || -> TractResult<TypedSimpleState> {
-            let mut model = self.model.clone();
-            model.set_input_fact(0, f32::fact([width, self.shape.inputs]).into())?;
-            model.into_optimized()?.into_runnable()?.spawn()
-        };
-        let mut plan = BatchPlan {
-            state: build().map_err(|e| refused(&e))?,
+        let network = self.prove_shape(Network::new(lower::typed(&self.file, width)?)?, width)?;
+        let steps = self.shape.row.iter().product::<usize>() / self.input_order.len();
+        Ok(BatchPlan {
+            network,
             rows,
             width,
-            file_inputs: self.shape.inputs,
-            file_outputs: self.outputs,
+            steps,
             input_order: self.input_order.clone(),
             output_order: self.output_order.clone(),
-        };
-        plan.prove_shape()?;
-        Ok(plan)
+            file_outputs: self.outputs,
+        })
     }
-}
 
-fn refused(error: &TractError) -> ModelError {
-    ModelError::new(
-        Refusal::Engine,
-        format!("the engine cannot run the graph ({})", error.root_cause()),
-        "a static graph of standard operators, opset 9 to 18, is allowed",
-        "export the model with static shapes",
-    )
+    /// A model with memory that takes one step at a time.
+    pub(crate) fn window(&self, window: &WindowContract) -> Result<Window, ModelError> {
+        let network = self.prove_shape(Network::new(lower::typed(&self.file, 1)?)?, 1)?;
+        let graph = match network.how() {
+            How::Native => lower::lower(&lower::typed(&self.file, 1)?).ok(),
+            How::Fallback(_) => None,
+        };
+        Window::new(network, graph.as_ref(), window, self.input_order.len())
+    }
+
+    fn prove_shape(&self, network: Network, width: usize) -> Result<Network, ModelError> {
+        let found: Vec<&[usize]> = network.outputs().iter().map(|o| o.shape.as_slice()).collect();
+        if found == [[width, self.outputs]] {
+            return Ok(network);
+        }
+        Err(ModelError::new(
+            Refusal::WrongShape,
+            format!("the graph answers {found:?} for {width} rows"),
+            format!("float32 of shape [{width}, {}] is needed by plc.outputs", self.outputs),
+            "export the model with one output tensor whose columns are plc.outputs",
+        ))
+    }
 }
 
 /// A plan for a fixed number of rows. Columns are in the configuration's order.
 pub struct BatchPlan {
-    state: TypedSimpleState,
+    network: Network,
     rows: usize,
     /// Rows of one engine run: `rows`, or 1 when the file says batch 1.
     width: usize,
-    file_inputs: usize,
-    file_outputs: usize,
+    /// Steps of a window, 1 for a model without.
+    steps: usize,
     input_order: Vec<usize>,
     output_order: Vec<usize>,
+    file_outputs: usize,
 }
 
 impl BatchPlan {
-    fn prove_shape(&mut self) -> Result<(), ModelError> {
-        let x = Tensor::zero::<f32>(&[self.width, self.file_inputs]).map_err(|e| refused(&e))?;
-        let y = self.state.run(tvec!(x.into())).map_err(|e| refused(&e))?;
-        let found = y.first().map(|t| (t.datum_type(), t.shape().to_vec()));
-        if found == Some((f32::datum_type(), vec![self.width, self.file_outputs])) {
-            return Ok(());
-        }
-        Err(ModelError::new(
-            Refusal::WrongShape,
-            format!("the graph answers {found:?} for {} rows", self.width),
-            format!("float32 of shape [{}, {}] is needed by plc.outputs", self.width, self.file_outputs),
-            "export the model with one output tensor whose columns are plc.outputs",
-        ))
+    /// What runs it.
+    pub(crate) fn network(&self) -> &Network {
+        &self.network
     }
 
-    fn run_part(&mut self, x: &[f64], y: &mut [f64]) -> TractResult<()> {
+    pub(crate) fn network_mut(&mut self) -> &mut Network {
+        &mut self.network
+    }
+
+    fn run_part(&mut self, x: &[f64], y: &mut [f64]) -> Result<(), PredictFault> {
         let (n, m) = (self.input_order.len(), self.output_order.len());
-        let mut tensor = Tensor::zero::<f32>(&[self.width, self.file_inputs])?;
-        {
-            let mut plain = tensor.try_as_plain_ram_mut()?;
-            let cells = plain.as_slice_mut::<f32>()?;
-            for (row, values) in x.chunks_exact(n).enumerate() {
-                for (value, column) in values.iter().zip(&self.input_order) {
-                    cells[row * self.file_inputs + column] = *value as f32;
-                }
+        let cells = self.network.input_mut(0);
+        for (step, values) in x.chunks_exact(n).enumerate() {
+            for (value, column) in values.iter().zip(&self.input_order) {
+                cells[step * n + column] = *value as f32;
             }
         }
-        let answer = self.state.run(tvec!(tensor.into()))?;
-        let plain = answer[0].try_as_plain_ram()?;
-        let cells = plain.as_slice::<f32>()?;
+        self.network.run()?;
+        let cells = self.network.output(0);
         for (row, values) in y.chunks_exact_mut(m).enumerate() {
             for (value, column) in values.iter_mut().zip(&self.output_order) {
                 *value = f64::from(cells[row * self.file_outputs + column]);
@@ -139,7 +146,7 @@ impl BatchPlan {
 
 impl SteadyMap for BatchPlan {
     fn inputs(&self) -> usize {
-        self.input_order.len()
+        self.input_order.len() * self.steps
     }
 
     fn outputs(&self) -> usize {
@@ -155,17 +162,9 @@ impl SteadyMap for BatchPlan {
         if x.len() != self.rows * self.inputs() || y.len() != self.rows * self.outputs() {
             return Err(PredictFault::Engine);
         }
-        // tract's tanh limits its argument by min and max, which turns NaN into a plausible number: NaN must not get that far.
         if !x.iter().all(|v| v.is_finite()) {
             return Err(PredictFault::NotFinite);
         }
-        for (part_x, part_y) in x.chunks_exact(n).zip(y.chunks_exact_mut(m)) {
-            if self.run_part(part_x, part_y).is_err() {
-                // A failed run leaves half-filled wires behind; the next run must not meet them.
-                let _ = self.state.reset_turn();
-                return Err(PredictFault::Engine);
-            }
-        }
-        Ok(())
+        x.chunks_exact(n).zip(y.chunks_exact_mut(m)).try_for_each(|(x, y)| self.run_part(x, y))
     }
 }

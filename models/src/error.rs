@@ -21,6 +21,10 @@ pub enum Refusal {
     BadContract,
     /// An operator that the engine does not have.
     UnknownOperator,
+    /// An attribute that would be ignored, or a value that makes no sense.
+    BadAttribute,
+    /// A tensor's name is missing, made twice or read before it is made.
+    BadGraph,
     /// Number, type or shape of graph inputs or outputs.
     WrongShape,
     /// Names of inputs or outputs differ from the configuration.
@@ -33,6 +37,8 @@ pub enum Refusal {
     Engine,
     /// A golden vector was not met on this machine.
     WrongGolden,
+    /// The engine and tract answer differently.
+    Disagreement,
     /// Slower than its stage budget.
     TooSlow,
     /// The objective cannot be used.

@@ -8,12 +8,13 @@ use tract_onnx::pb;
 use tract_onnx::prelude::Framework;
 
 use crate::error::{ModelError, Refusal};
-use crate::limits;
+use crate::{limits, nodes};
 
 /// Shape of the graph's one input and one output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Shape {
-    pub inputs: usize,
+    /// Dimensions of the input after the batch: the inputs, or inputs and steps of a window.
+    pub row: Vec<usize>,
     /// False: the graph says batch 1; true: the batch is symbolic.
     pub any_batch: bool,
 }
@@ -42,13 +43,20 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     Ok(bytes)
 }
 
+/// SHA-256 of bytes, hex.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    use core::fmt::Write;
+    let mut text = String::with_capacity(64);
+    for byte in Sha256::digest(bytes) {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
 /// Compares the SHA-256 of the bytes with the configuration's.
 pub(crate) fn check_hash(bytes: &[u8], expected: &str) -> Result<(), ModelError> {
-    use core::fmt::Write;
-    let mut found = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        let _ = write!(found, "{byte:02x}");
-    }
+    let found = sha256(bytes);
     if found.eq_ignore_ascii_case(expected.trim()) {
         return Ok(());
     }
@@ -61,75 +69,34 @@ pub(crate) fn check_hash(bytes: &[u8], expected: &str) -> Result<(), ModelError>
 }
 
 /// Decodes the protobuf and checks everything that can be checked without building the graph.
-pub(crate) fn decode(bytes: &[u8]) -> Result<(pb::ModelProto, Shape), ModelError> {
-    let damaged = |why: String| {
-        ModelError::new(Refusal::NotOnnx, why, "a complete ONNX file is needed", "export or copy the file again")
-    };
+pub(crate) fn decode(bytes: &[u8]) -> Result<pb::ModelProto, ModelError> {
+    let file = parse(bytes)?;
+    check(&file)?;
+    Ok(file)
+}
+
+/// Decodes the protobuf and checks nothing else.
+pub(crate) fn parse(bytes: &[u8]) -> Result<pb::ModelProto, ModelError> {
     let mut reader = bytes;
-    let file = tract_onnx::onnx()
+    tract_onnx::onnx()
         .proto_model_for_read(&mut reader)
-        .map_err(|e| damaged(format!("the file is not ONNX or is damaged ({})", e.root_cause())))?;
+        .map_err(|e| damaged(format!("the file is not ONNX or is damaged ({})", e.root_cause())))
+}
+
+fn damaged(found: String) -> ModelError {
+    ModelError::new(Refusal::NotOnnx, found, "a complete ONNX file is needed", "export or copy the file again")
+}
+
+/// Checks everything that can be checked without building the graph.
+pub(crate) fn check(file: &pb::ModelProto) -> Result<(), ModelError> {
     let Some(graph) = &file.graph else {
         return Err(damaged("the file has no graph".to_owned()));
     };
-    check_graph(graph, &tract_onnx::onnx().op_register, 0)?;
-    let shape = shape(graph)?;
-    Ok((file, shape))
-}
-
-fn check_graph(
-    graph: &pb::GraphProto,
-    known: &tract_onnx::model::OnnxOpRegister,
-    depth: usize,
-) -> Result<(), ModelError> {
-    if graph.node.len() > limits::NODES_MAX || depth > limits::DEPTH_MAX {
-        return Err(ModelError::new(
-            Refusal::TooLarge,
-            format!("the graph has {} nodes at depth {depth}", graph.node.len()),
-            format!("at most {} nodes and depth {} are allowed", limits::NODES_MAX, limits::DEPTH_MAX),
-            "use a compact model",
-        ));
-    }
-    if !graph.sparse_initializer.is_empty() {
-        return Err(weight("the graph has sparse weights".to_owned(), "dense float weights are allowed"));
-    }
-    for tensor in &graph.initializer {
-        check_tensor(tensor, &tensor.name)?;
-    }
-    for node in &graph.node {
-        let domain_known = node.domain.is_empty() || node.domain == "ai.onnx";
-        if !domain_known || !known.0.contains_key(&node.op_type) {
-            return Err(ModelError::new(
-                Refusal::UnknownOperator,
-                format!("node '{}' uses operator {}{}", node.name, prefix(&node.domain), node.op_type),
-                "only standard ONNX operators that the engine has are allowed",
-                "export the model with standard operators (opset 9 to 18)",
-            ));
-        }
-        for attribute in &node.attribute {
-            for tensor in attribute.t.iter().chain(&attribute.tensors) {
-                check_tensor(tensor, &node.name)?;
-            }
-            if attribute.floats.iter().chain([&attribute.f]).any(|v| v.is_nan()) {
-                return Err(weight(
-                    format!("attribute {} of node '{}' is NaN", attribute.name, node.name),
-                    "every number must be finite",
-                ));
-            }
-            for inner in attribute.g.iter().chain(&attribute.graphs) {
-                check_graph(inner, known, depth + 1)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn prefix(domain: &str) -> String {
-    if domain.is_empty() { String::new() } else { format!("{domain}.") }
+    nodes::check(file, graph)
 }
 
 /// Refuses external data, sizes that contradict the dimensions, and floats that are not finite.
-fn check_tensor(tensor: &pb::TensorProto, name: &str) -> Result<(), ModelError> {
+pub(crate) fn check_tensor(tensor: &pb::TensorProto, name: &str) -> Result<(), ModelError> {
     const EXTERNAL: i32 = 1; // onnx.proto: TensorProto.DataLocation.EXTERNAL
     if tensor.data_location == Some(EXTERNAL) || !tensor.external_data.is_empty() {
         return Err(ModelError::new(
@@ -138,6 +105,9 @@ fn check_tensor(tensor: &pb::TensorProto, name: &str) -> Result<(), ModelError> 
             "all weights must be inside the model file",
             "save the model in one file",
         ));
+    }
+    if tensor.segment.is_some() {
+        return Err(weight(format!("the weights '{name}' are stored in pieces"), "whole weights are allowed"));
     }
     let mut elements = 1_u64;
     for dim in &tensor.dims {
@@ -179,9 +149,11 @@ fn check_tensor(tensor: &pb::TensorProto, name: &str) -> Result<(), ModelError> 
     let raw64 =
         tensor.raw_data.chunks_exact(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]));
     let plain = tensor.float_data.iter().map(|v| f64::from(*v)).chain(tensor.double_data.iter().copied());
+    // A single infinity is the limit of a clip or the mask of an attention, not a trained weight.
+    let bad = |v: f64| v.is_nan() || (v.is_infinite() && elements != 1);
     let first_bad = match tensor.data_type {
-        1 => raw32.chain(plain).position(|v| !v.is_finite()),
-        11 => raw64.chain(plain).position(|v| !v.is_finite()),
+        1 => raw32.chain(plain).position(bad),
+        11 => raw64.chain(plain).position(bad),
         _ => None,
     };
     match first_bad {
@@ -197,17 +169,18 @@ fn misfit(tensor: &pb::TensorProto, name: &str) -> ModelError {
     weight(format!("the weights '{name}' do not fill their dimensions {:?}", tensor.dims), "size and data must agree")
 }
 
-fn weight(found: String, allowed: &str) -> ModelError {
+pub(crate) fn weight(found: String, allowed: &str) -> ModelError {
     ModelError::new(Refusal::BadWeight, found, allowed, "train or export the model again")
 }
 
-/// One float input [1 or N, n] and one output.
-fn shape(graph: &pb::GraphProto) -> Result<Shape, ModelError> {
+/// One float input [1 or N, n] or [1 or N, a, b], and one output.
+pub(crate) fn shape(file: &pb::ModelProto) -> Result<Shape, ModelError> {
+    let graph = file.graph.as_ref().expect("decode refuses a file without a graph");
     let wrong = |found: String| {
         ModelError::new(
             Refusal::WrongShape,
             found,
-            "one float32 input of shape [1, n] or [N, n] and one output are allowed",
+            "one float32 input of shape [1, n] or [N, n], or with a window [N, steps, n] or [N, n, steps], and one output are allowed",
             "export the model with a static number of inputs in one tensor",
         )
     };
@@ -223,20 +196,25 @@ fn shape(graph: &pb::GraphProto) -> Result<Shape, ModelError> {
     }
     use pb::tensor_shape_proto::dimension::Value as Dim;
     let dims: Vec<_> = tensor.shape.iter().flat_map(|s| &s.dim).map(|d| d.value.as_ref()).collect();
-    match dims.as_slice() {
-        [batch, Some(Dim::DimValue(n))] if (1..=flyball_core::bounds::MODEL_INPUTS_MAX as i64).contains(n) => {
-            match batch {
-                Some(Dim::DimValue(1)) => Ok(Shape { inputs: *n as usize, any_batch: false }),
-                Some(Dim::DimValue(other)) => {
-                    Err(wrong(format!("input '{}' has a fixed batch of {other}", free[0].name)))
-                }
-                Some(Dim::DimParam(_)) | None => Ok(Shape { inputs: *n as usize, any_batch: true }),
-            }
-        }
-        _ => Err(wrong(format!(
-            "input '{}' has {} dimensions, or its second is not a number of 1 to 64",
+    let largest = (limits::WINDOW_STEPS_MAX * flyball_core::bounds::MODEL_INPUTS_MAX) as i64;
+    let row: Option<Vec<usize>> = dims
+        .iter()
+        .skip(1)
+        .map(|dim| match dim {
+            Some(Dim::DimValue(n)) if (1..=largest).contains(n) => Some(*n as usize),
+            _ => None,
+        })
+        .collect();
+    let Some(row) = row.filter(|row| (1..=2).contains(&row.len())) else {
+        return Err(wrong(format!(
+            "input '{}' has {} dimensions, or one beside the first is no number",
             free[0].name,
             dims.len()
-        ))),
+        )));
+    };
+    match dims[0] {
+        Some(Dim::DimValue(1)) => Ok(Shape { row, any_batch: false }),
+        Some(Dim::DimValue(other)) => Err(wrong(format!("input '{}' has a fixed batch of {other}", free[0].name))),
+        Some(Dim::DimParam(_)) | None => Ok(Shape { row, any_batch: true }),
     }
 }

@@ -6,31 +6,42 @@
 //!
 //! Words: a *map* is a model of role `Map`; *columns* are inputs or outputs of one row of a batch.
 
+mod agreement;
 mod check;
+pub mod conformance;
 pub mod contract;
 mod engine;
 mod error;
 mod file;
+mod guard;
 mod halton;
 pub mod limits;
+pub mod lower;
+mod network;
+mod nodes;
 mod objective;
+pub mod onnx;
+mod operators;
 mod optimiser;
 mod predictor;
 mod search;
+mod show;
+mod window;
 
 use core::time::Duration;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use flyball_config::Model;
+use flyball_config::{Model, ModelRole};
 use flyball_core::ports::Clock;
 
+pub use agreement::Agreement;
 pub use check::{LoadReport, SourceInfo, sources_of};
 pub use contract::ModelContract;
 pub use engine::{BatchPlan, SteadyMap};
 pub use error::{ModelError, Refusal};
+pub use network::{How, Network, TensorInfo};
 pub use objective::{Objective, Term};
 pub use optimiser::{ITERATIONS_MAX, NetOptimizer, STARTS_MAX};
 pub use predictor::OnnxPredictor;
+pub use show::show;
 
 /// A model that passed every check.
 #[derive(Debug, Clone)]
@@ -41,6 +52,10 @@ pub struct LoadedModel {
     pub contract: ModelContract,
     /// Time of one prediction on this machine.
     pub report: LoadReport,
+    /// What runs it.
+    pub how: How,
+    /// The engine beside tract; none when tract's plan runs it.
+    pub agreement: Option<Agreement>,
     /// What is worth telling the engineer, one sentence each.
     pub warnings: Vec<String>,
     graph: engine::Graph,
@@ -73,16 +88,7 @@ pub fn load_bytes(
     budget: Duration,
     clock: &dyn Clock,
 ) -> Result<LoadedModel, ModelError> {
-    catch_unwind(AssertUnwindSafe(|| load_checked(model, bytes, sources, budget, clock)))
-        .unwrap_or_else(|_| {
-            Err(ModelError::new(
-                Refusal::Engine,
-                "the engine's parser panicked on the file",
-                "a well-formed ONNX file is needed",
-                "export the model again; if it still happens, report it with the file",
-            ))
-        })
-        .map_err(|e| e.of(&model.name))
+    onnx::caught(|| load_checked(model, bytes, sources, budget, clock)).map_err(|e| e.of(&model.name))
 }
 
 fn load_checked(
@@ -101,24 +107,52 @@ fn load_checked(
         ));
     }
     file::check_hash(bytes, &model.sha256)?;
-    let (proto, shape) = file::decode(bytes)?;
+    let proto = file::decode(bytes)?;
+    let shape = file::shape(&proto)?;
     let contract = ModelContract::read(&proto)?;
-    if contract.inputs.len() != shape.inputs {
+    let n = contract.inputs.len();
+    let wanted = match contract.window {
+        None => vec![n],
+        Some(window) if window.axis == 1 => vec![window.steps, n],
+        Some(window) => vec![n, window.steps],
+    };
+    if shape.row != wanted {
         return Err(ModelError::new(
             Refusal::WrongShape,
-            format!("the graph takes {} numbers and plc.inputs names {}", shape.inputs, contract.inputs.len()),
+            format!("one row of the graph's input has shape {:?}; plc.inputs and plc.window say {wanted:?}", shape.row),
             "both must be the same",
             "write the file again with the scripts of models/tools or mend its metadata",
         ));
     }
+    if contract.window.is_some() && model.role == ModelRole::Map {
+        return Err(ModelError::new(
+            Refusal::BadMap,
+            "the model reads a window of time",
+            "the optimiser's map is a steady state without memory",
+            "use it as a soft sensor, or export a map",
+        ));
+    }
     let matched = check::match_configuration(&contract, model, sources)?;
-    let mut graph = engine::Graph::new(&proto, shape, contract.outputs.len())?;
+    let mut graph = engine::Graph::new(proto, shape, n, contract.outputs.len());
     let mut plan = graph.plan(1)?;
     check::check_golden(&contract, &mut plan)?;
+    let agreement = agreement::check(graph.file(), &contract, plan.network_mut())?;
     let report = check::time(&contract, &mut plan, budget, clock)?;
+    let how = plan.network().how().clone();
     graph.input_order = matched.input_order;
     graph.output_order = matched.output_order;
-    Ok(LoadedModel { name: model.name.clone(), contract, report, warnings: matched.warnings, graph })
+    let mut warnings = matched.warnings;
+    if let How::Fallback(why) = &how {
+        warnings.push(format!(
+            "it runs on tract's plan, which allocates memory in each run ({why}); one prediction takes {} us here, {} us at the 99th percentile",
+            report.p50_ns / 1000,
+            report.p99_ns / 1000
+        ));
+    }
+    if let Some(window) = &contract.window {
+        warnings.extend(graph.window(window)?.note);
+    }
+    Ok(LoadedModel { name: model.name.clone(), contract, report, how, agreement, warnings, graph })
 }
 
 impl LoadedModel {
@@ -127,7 +161,14 @@ impl LoadedModel {
     /// # Errors
     /// The engine refused to build the plan.
     pub fn predictor(&self) -> Result<OnnxPredictor, ModelError> {
-        Ok(OnnxPredictor::new(self.batch_plan(1)?, self.input_ranges()))
+        match &self.contract.window {
+            None => Ok(OnnxPredictor::row(self.batch_plan(1)?, self.input_ranges())),
+            Some(window) => {
+                let window = self.graph.window(window).map_err(|e| e.of(&self.name))?;
+                let (inputs, outputs) = (self.graph.input_order.clone(), self.graph.output_order.clone());
+                Ok(OnnxPredictor::step(window, inputs, outputs, self.input_ranges()))
+            }
+        }
     }
 
     /// A plan that answers `rows` rows at once, in the configuration's order.

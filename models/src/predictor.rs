@@ -1,29 +1,51 @@
-//! The predictor port over one engine row: f64 in engineering units outside, f32 inside.
+//! The predictor port over one row or one step: f64 in engineering units outside, f32 inside.
 
+use flyball_core::bounds::MODEL_INPUTS_MAX;
 use flyball_core::ports::{PredictFault, Predictor};
 
 use crate::engine::{BatchPlan, SteadyMap};
+use crate::window::Window;
 
 /// A loaded model as the scan knows it. Inputs and outputs are in the configuration's order.
 pub struct OnnxPredictor {
-    plan: BatchPlan,
+    inner: Inner,
     ranges: Vec<(f64, f64)>,
+}
+
+enum Inner {
+    /// Each prediction stands alone.
+    Row(BatchPlan),
+    /// Each prediction takes one step of time; columns of the file for each configured input and output.
+    Step { window: Box<Window>, input_order: Vec<usize>, output_order: Vec<usize> },
 }
 
 impl OnnxPredictor {
     /// `plan` has one row; `ranges` are the training ranges of the configured inputs.
-    pub(crate) fn new(plan: BatchPlan, ranges: Vec<(f64, f64)>) -> Self {
-        Self { plan, ranges }
+    pub(crate) fn row(plan: BatchPlan, ranges: Vec<(f64, f64)>) -> Self {
+        Self { inner: Inner::Row(plan), ranges }
+    }
+
+    /// A model with memory.
+    pub(crate) fn step(
+        window: Window,
+        input_order: Vec<usize>,
+        output_order: Vec<usize>,
+        ranges: Vec<(f64, f64)>,
+    ) -> Self {
+        Self { inner: Inner::Step { window: Box::new(window), input_order, output_order }, ranges }
     }
 }
 
 impl Predictor for OnnxPredictor {
     fn inputs(&self) -> usize {
-        self.plan.inputs()
+        self.ranges.len()
     }
 
     fn outputs(&self) -> usize {
-        self.plan.outputs()
+        match &self.inner {
+            Inner::Row(plan) => plan.outputs(),
+            Inner::Step { output_order, .. } => output_order.len(),
+        }
     }
 
     fn input_range(&self, input: usize) -> (f64, f64) {
@@ -31,7 +53,49 @@ impl Predictor for OnnxPredictor {
     }
 
     fn predict(&mut self, features: &[f64], out: &mut [f64]) -> Result<(), PredictFault> {
-        self.plan.run(features, out)?;
+        match &mut self.inner {
+            Inner::Row(plan) => plan.run(features, out)?,
+            Inner::Step { window, input_order, output_order } => {
+                if !features.iter().all(|v| v.is_finite()) {
+                    return Err(PredictFault::NotFinite);
+                }
+                let mut step = [0.0; MODEL_INPUTS_MAX];
+                for (value, column) in features.iter().zip(input_order.iter()) {
+                    step[*column] = *value as f32;
+                }
+                let answer = window.step(&step[..features.len()])?;
+                for (value, column) in out.iter_mut().zip(output_order.iter()) {
+                    *value = f64::from(answer[*column]);
+                }
+            }
+        }
         if out.iter().all(|v| v.is_finite()) { Ok(()) } else { Err(PredictFault::NotFinite) }
+    }
+
+    fn warm_up(&self) -> u32 {
+        match &self.inner {
+            Inner::Row(_) => 1,
+            Inner::Step { window, .. } => window.warm_up() as u32,
+        }
+    }
+
+    fn reset(&mut self) {
+        if let Inner::Step { window, .. } = &mut self.inner {
+            window.reset();
+        }
+    }
+
+    fn memory(&self) -> &[f32] {
+        match &self.inner {
+            Inner::Row(_) => &[],
+            Inner::Step { window, .. } => window.memory(),
+        }
+    }
+
+    fn restore(&mut self, memory: &[f32]) -> bool {
+        match &mut self.inner {
+            Inner::Row(_) => memory.is_empty(),
+            Inner::Step { window, .. } => window.restore(memory),
+        }
     }
 }

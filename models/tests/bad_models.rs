@@ -158,7 +158,9 @@ fn graphs_that_the_engine_cannot_run_are_refused() {
         Refusal::UnknownOperator,
         "com.example",
     );
-    refused(&edited(|f| f.graph.as_mut().unwrap().input.clear()), Refusal::WrongShape, "0 inputs");
+    refused(&edited(|f| f.graph.as_mut().unwrap().input.clear()), Refusal::BadGraph, "not made before");
+    let second = pb::ValueInfoProto { name: "second".into(), ..Default::default() };
+    refused(&edited(|f| f.graph.as_mut().unwrap().input.push(second)), Refusal::WrongShape, "2 inputs");
     refused(&edited(|f| f.graph.as_mut().unwrap().node[2].input[1] = "x_mean".into()), Refusal::Engine, "cannot run");
     let error = edited(|f| f.graph = None);
     refused(&error, Refusal::NotOnnx, "no graph");

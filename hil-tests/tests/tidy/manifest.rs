@@ -1,4 +1,5 @@
-//! Who may depend on whom: config <- core <- {models, adapters} <- {rig, app} <- tests. Plug-ins do not know each other.
+//! Who may depend on whom: config <- core <- {models, adapters} <- {rig, app} <- tests. Plug-ins do not know each other. The inference
+//! bench judges models from outside: models may name it in benches only.
 //!
 //! Reads the Cargo.toml of every member. *Ours* are the crates of this workspace; core's other dependencies are an allow-list.
 
@@ -15,9 +16,11 @@ struct Member {
 
 const CONFIG: &str = "flyball-config";
 const CORE: &str = "flyball-core";
+const MACHINE: &str = "flyball-machine";
 const MODBUS: &str = "flyball-modbus";
 const ENGINE: &str = "flyball-engine";
 const MODELS: &str = "flyball-models";
+const INFERENCE_BENCH: &str = "flyball-inference-bench";
 const OPCUA: &str = "flyball-opcua";
 const RIG: &str = "flyball-rig";
 const APP: &str = "flyball";
@@ -25,12 +28,18 @@ const APP: &str = "flyball";
 const MEMBERS: &[Member] = &[
     Member { folder: "config", may: &[], tests_may: &[] },
     Member { folder: "runtime/core", may: &[CONFIG], tests_may: &[] },
+    Member { folder: "runtime/machine", may: &[CONFIG], tests_may: &[] },
     Member { folder: "models/engine", may: &[], tests_may: &[] },
-    Member { folder: "models", may: &[CONFIG, CORE, ENGINE], tests_may: &[] },
+    Member { folder: "models", may: &[CONFIG, CORE, ENGINE], tests_may: &[INFERENCE_BENCH] },
+    Member { folder: "models/bench", may: &[ENGINE, MACHINE, MODELS], tests_may: &[] },
     Member { folder: "adapters/modbus", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "adapters/opcua", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "hil-tests/rig", may: &[CONFIG, CORE, MODBUS, OPCUA], tests_may: &[] },
-    Member { folder: "runtime/app", may: &[CONFIG, CORE, MODELS, MODBUS, OPCUA, RIG], tests_may: &[] },
+    Member {
+        folder: "runtime/app",
+        may: &[CONFIG, CORE, MACHINE, MODELS, INFERENCE_BENCH, MODBUS, OPCUA, RIG],
+        tests_may: &[],
+    },
     Member { folder: "hil-tests", may: &[CONFIG, CORE, MODELS, MODBUS, OPCUA, RIG, APP], tests_may: &[] },
 ];
 
@@ -135,6 +144,7 @@ mod tests {
             ("config", CORE),
             ("runtime/core", MODELS),
             ("models", OPCUA),
+            ("models/bench", CORE),
             ("adapters/modbus", OPCUA),
             ("adapters/opcua", MODELS),
             ("hil-tests/rig", MODELS),
@@ -147,6 +157,8 @@ mod tests {
             assert_eq!(found.len(), 1, "tests of {folder} -> {name}: {found:?}");
         }
         assert_eq!(complaints("runtime/app", "[dependencies]\nflyball-rig.workspace = true").len(), 0);
+        assert_eq!(complaints("models", "[dependencies]\nflyball-inference-bench.workspace = true").len(), 1);
+        assert_eq!(complaints("models", "[dev-dependencies]\nflyball-inference-bench.workspace = true").len(), 0);
     }
 
     #[test]

@@ -41,6 +41,8 @@ const BANS: &[Ban] = &[
             ("adapters/", "links own their deadlines; stamps come from the Clock port"),
             ("hil-tests/rig/", "the simulated PLC has a scan time of its own"),
             ("hil-tests/src/", "harness of tests on real sockets"),
+            ("models/bench/src/ceiling.rs", "measures the machine's rates"),
+            ("models/bench/src/measure.rs", "times single runs of every engine with the same clock"),
         ],
         instead: "take a Timestamp as an argument: the executive reads the clock once per scan (ScanCycle::now), links use the Clock port",
     },

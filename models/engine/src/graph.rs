@@ -302,7 +302,7 @@ impl Graph {
         if !(1..=TRIPS_MAX).contains(&trips) {
             return err(format!("a loop of {trips} trips; 1 to {TRIPS_MAX} are allowed"));
         }
-        if body.inputs().len() != inputs.len() || body.outputs().len() < states.len() {
+        if body.inputs().len() != inputs.len() || body.outputs().len() < states.len().max(1) {
             return err("a loop and its body have different numbers of inputs or states");
         }
         for (i, (outer, inner)) in inputs.iter().zip(body.inputs()).enumerate() {
@@ -328,10 +328,36 @@ impl Graph {
         results.into_iter().enumerate().map(part).collect()
     }
 
+    /// A node of any kind as it is, under its own origin; what the typed methods check is taken for granted.
+    pub(crate) fn append(&mut self, data: NodeData) -> Result<Node, GraphError> {
+        let is_input = matches!(data.op, Op::Input);
+        self.origin = data.origin;
+        let node = self.push(data.op, data.inputs, data.shape)?;
+        if is_input {
+            self.inputs.push(node);
+        }
+        Ok(node)
+    }
+
+    /// Gives a loop a body that does the same and stacks more behind its outputs; returns the parts of what is new.
+    pub(crate) fn stack_more(&mut self, scan: Node, body: Arc<Graph>) -> Result<Vec<Node>, GraphError> {
+        let Op::Scan(old) = &mut self.nodes[scan.index()].op else {
+            return err("only a loop stacks outputs");
+        };
+        let (before, trips) = (old.body.outputs().len(), old.trips);
+        old.body = Arc::clone(&body);
+        let new = body.outputs().iter().enumerate().skip(before);
+        new.map(|(i, output)| {
+            let shape = std::iter::once(trips).chain(body.shape(*output).iter().copied()).collect();
+            self.push(Op::Part(i), vec![scan], shape)
+        })
+        .collect()
+    }
+
     fn push(&mut self, op: Op, inputs: Vec<Node>, shape: Vec<usize>) -> Result<Node, GraphError> {
-        let count = shape.iter().try_fold(1_usize, |n, d| n.checked_mul(*d)).filter(|n| *n <= ELEMENTS_MAX);
-        if count.is_none() || shape.len() > RANK_MAX {
-            return err(format!("a tensor of shape {shape:?}; at most {ELEMENTS_MAX} numbers on {RANK_MAX} axes"));
+        check_size(&shape)?;
+        if shape.len() > RANK_MAX {
+            return err(format!("a tensor of shape {shape:?}; at most {RANK_MAX} axes are allowed"));
         }
         if self.nodes.len() >= NODES_MAX {
             return err(format!("more than {NODES_MAX} nodes"));
@@ -345,6 +371,15 @@ impl Graph {
         self.nodes.push(data);
         Ok(Node((self.nodes.len() - 1) as u32))
     }
+}
+
+/// Refuses a tensor of too many numbers, before anything of its size is laid out.
+pub(crate) fn check_size(shape: &[usize]) -> Result<(), GraphError> {
+    let count = shape.iter().try_fold(1_usize, |n, d| n.checked_mul(*d));
+    if count.is_none_or(|n| n > ELEMENTS_MAX) {
+        return err(format!("a tensor of shape {shape:?}; at most {ELEMENTS_MAX} numbers are allowed"));
+    }
+    Ok(())
 }
 
 /// Shape of two broadcast tensors of the same rank.

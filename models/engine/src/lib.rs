@@ -8,12 +8,21 @@
 #[cfg(test)]
 mod graph_tests;
 
+pub mod bounds;
+mod copy;
+pub mod gradient;
 pub mod graph;
 pub mod index;
+mod kernel;
 pub mod math;
 mod moves;
 pub mod op;
+pub mod program;
 pub mod reference;
+pub mod stream;
+pub mod testing;
 
 pub use graph::{Graph, GraphError, Node};
+pub use kernel::Path;
 pub use op::{Binary, Conv, Op, ReduceKind, Unary};
+pub use program::{Instance, Program};

@@ -1,6 +1,6 @@
 //! The ways to move numbers and a few compositions, as methods of a graph: each becomes one index map or a handful of nodes.
 
-use crate::graph::{ELEMENTS_MAX, Graph, GraphError, Node, broadcast, err};
+use crate::graph::{ELEMENTS_MAX, Graph, GraphError, Node, broadcast, check_size, err};
 use crate::index::{IndexMap, broadcast_strides, elements, place, strides};
 use crate::op::{Binary, ReduceKind, Unary};
 
@@ -34,6 +34,7 @@ impl Graph {
         }
         let from = strides(&shape);
         shape[axis] = places.len();
+        check_size(&shape)?;
         let map = IndexMap::from_fn(&shape, 0.0, |at| {
             Some(place(at, &from) + places[at[axis]] * from[axis] - at[axis] * from[axis])
         });
@@ -62,9 +63,7 @@ impl Graph {
             return err(format!("padding {pads:?} of shape {own:?}"));
         }
         let shape: Vec<usize> = own.iter().zip(pads).map(|(d, (a, b))| d + a + b).collect();
-        if shape.iter().try_fold(1_usize, |n, d| n.checked_mul(*d)).is_none_or(|n| n > ELEMENTS_MAX) {
-            return err(format!("padding to shape {shape:?}; at most {ELEMENTS_MAX} numbers"));
-        }
+        check_size(&shape)?;
         let from = strides(&own);
         let map = IndexMap::from_fn(&shape, fill, |at| {
             let inner =
@@ -93,6 +92,7 @@ impl Graph {
             }
             shape[axis] += own[axis];
         }
+        check_size(&shape)?;
         // Per place along the axis: which part, the place inside it, and where the part begins.
         let (mut places, mut begin) = (Vec::new(), 0);
         let lists: Vec<Vec<usize>> = parts.iter().map(|p| strides(self.shape(*p))).collect();
@@ -118,6 +118,7 @@ impl Graph {
         if own.len() != shape.len() || broadcast(&own, shape)? != shape {
             return err(format!("shape {own:?} cannot be expanded to {shape:?}"));
         }
+        check_size(shape)?;
         let from = broadcast_strides(&own, shape);
         let map = IndexMap::from_fn(shape, 0.0, |at| Some(place(at, &from)));
         self.index(&[x], shape, map)

@@ -72,6 +72,32 @@ pub enum Unary {
 }
 
 impl Unary {
+    /// Name, as shown to people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Negate => "negate",
+            Self::Absolute => "absolute",
+            Self::Square => "square",
+            Self::Sqrt => "sqrt",
+            Self::Exp => "exp",
+            Self::Log => "log",
+            Self::Erf => "erf",
+            Self::Relu => "relu",
+            Self::LeakyRelu { .. } => "leaky relu",
+            Self::Elu { .. } => "elu",
+            Self::Selu { .. } => "selu",
+            Self::Gelu => "gelu",
+            Self::GeluTanh => "gelu (tanh)",
+            Self::Tanh => "tanh",
+            Self::Sigmoid => "sigmoid",
+            Self::HardSigmoid { .. } => "hard sigmoid",
+            Self::HardSwish => "hard swish",
+            Self::Softplus => "softplus",
+            Self::Clip { .. } => "clip",
+        }
+    }
+
     /// True when the slope is computed from the function's value instead of its argument ([`Binary::Slope`]).
     #[must_use]
     pub fn slope_from_output(self) -> bool {
@@ -108,6 +134,26 @@ pub enum Binary {
     /// a times the derivative of the function at b. b is the function's value where [`Unary::slope_from_output`] says so, else its
     /// argument. At a kink the derivative is that of the side below (0 for relu at 0).
     Slope(Unary),
+}
+
+impl Binary {
+    /// Name, as shown to people.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Subtract => "subtract",
+            Self::Multiply => "multiply",
+            Self::Divide => "divide",
+            Self::Minimum => "minimum",
+            Self::Maximum => "maximum",
+            Self::Power => "power",
+            Self::PRelu => "prelu",
+            Self::Greater => "greater",
+            Self::Equal => "equal",
+            Self::Slope(_) => "slope",
+        }
+    }
 }
 
 /// What a reduction does with the numbers along its axes.

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crossbeam::queue::ArrayQueue;
-use flyball_config::{Config, CpuRequest, load_text};
+use flyball_config::{Config, load_text};
 use flyball_core::controller::{Controller, Engines};
 use flyball_core::exchange::exchange;
 use flyball_core::executive::Executive;
@@ -18,8 +18,11 @@ use flyball_core::ports::{Clock, FieldInput, FieldOutput, NoProbe};
 use flyball_core::record::ScanRecord;
 use flyball_core::status::Status;
 use flyball_core::time::{ScanCycle, Timestamp};
+use flyball_inference_bench::case::Case;
+use flyball_inference_bench::zoo;
+use flyball_machine::spread::Spread;
 
-use crate::cli::BenchKind;
+use crate::cli::{BenchKind, Inference};
 use crate::clock::SystemClock;
 use crate::error::StartError;
 use crate::realtime;
@@ -35,57 +38,55 @@ const WAKE_TURNS: usize = 6;
 /// Counts the allocations of a piece of work, where a counting allocator is linked in.
 pub type Counter<'a> = &'a dyn Fn(&mut dyn FnMut()) -> u64;
 
-/// p50, p99.9 and max of a list of nanoseconds.
-#[derive(Debug, Clone, Copy)]
-struct Spread {
-    p50: u64,
-    p999: u64,
-    max: u64,
-}
+/// p50, p99.9 and max in microseconds, in columns.
+struct Columns(Spread);
 
-impl Spread {
-    fn of(mut ns: Vec<u64>) -> Self {
-        ns.sort_unstable();
-        let at = |per_mille: usize| ns[(ns.len() - 1) * per_mille / 1000];
-        Self { p50: at(500), p999: at(999), max: at(1000) }
+impl Columns {
+    fn of(ns: Vec<u64>) -> Result<Self, StartError> {
+        Spread::of(ns).map(Self).ok_or_else(|| StartError("nothing was timed".to_owned()))
     }
 }
 
-impl std::fmt::Display for Spread {
+impl std::fmt::Display for Columns {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let us = |ns: u64| ns as f64 * 1e-3;
-        write!(f, "{:>9.1} {:>9.1} {:>9.1}", us(self.p50), us(self.p999), us(self.max))
+        write!(f, "{:>9.1} {:>9.1} {:>9.1}", us(self.0.p50), us(self.0.p999), us(self.0.max))
     }
 }
 
-/// `flyball bench [scan|wakeup]`; without the allocation count, which needs `cargo bench -p flyball-hil-tests`.
+/// `flyball bench [scan|wakeup|inference]`; without the allocation count, which needs `cargo bench`.
 #[must_use]
 pub fn run(which: Option<BenchKind>) -> u8 {
+    let done = match which {
+        Some(BenchKind::Inference(arguments)) => inference(&arguments),
+        Some(BenchKind::Scan) => header_and(|| scan(None)),
+        Some(BenchKind::Wakeup) => header_and(wakeup),
+        None => header_and(|| scan(None).and_then(|()| wakeup())),
+    };
+    done.unwrap_or_else(|e| {
+        eprintln!("flyball bench: {e}");
+        2
+    })
+}
+
+fn header_and(bench: impl FnOnce() -> Result<(), StartError>) -> Result<u8, StartError> {
     header();
-    let mut done = Ok(());
-    if which != Some(BenchKind::Wakeup) {
-        done = scan(None);
-    }
-    if done.is_ok() && which != Some(BenchKind::Scan) {
-        done = wakeup();
-    }
-    match done {
-        Ok(()) => 0,
-        Err(e) => {
-            eprintln!("flyball bench: {e}");
-            2
-        }
-    }
+    bench().map(|()| 0)
+}
+
+/// The files, or the built-in models with their goals: this engine beside tract, ONNX Runtime and the machine's ceiling.
+fn inference(arguments: &Inference) -> Result<u8, StartError> {
+    let cases = match arguments.files.as_slice() {
+        [] => zoo::cases(),
+        files => files.iter().map(|file| Case::open(file, arguments.rows as usize)).collect(),
+    };
+    let verdict = flyball_inference_bench::run(&cases.map_err(StartError)?, None).map_err(StartError)?;
+    Ok(u8::from(verdict.missed > 0))
 }
 
 /// Prints machine and scheduling; asks for real-time scheduling first.
 pub fn header() {
-    let granted = realtime::apply(&CpuRequest { core: None, priority: Some(80), lock_memory: true });
-    println!("{}", realtime::machine());
-    println!("scheduling: {}", granted.policy);
-    for refusal in &granted.refusals {
-        println!("  {refusal}");
-    }
+    print!("{}", realtime::bench_header(None));
 }
 
 /// Time per scan at 10, 1,000 and 10,000 tags: freeze, step, flush and record, without models.
@@ -110,7 +111,7 @@ pub fn scan(count: Option<Counter<'_>>) -> Result<(), StartError> {
             }
         };
         times.extend(bench.run(SCANS));
-        println!("{tags:>8} {}  {:>12} {allocations:>16}", Spread::of(times), bench.bytes);
+        println!("{tags:>8} {}  {:>12} {allocations:>16}", Columns::of(times)?, bench.bytes);
     }
     Ok(())
 }
@@ -143,7 +144,7 @@ pub fn wakeup() -> Result<(), StartError> {
             }
         }
     }
-    let (bare, ours) = (Spread::of(bare), Spread::of(ours));
+    let (bare, ours) = (Columns::of(bare)?, Columns::of(ours)?);
     println!(
         "\nwake-up later than scheduled, period {} ms, {} cycles each, in turns, us",
         WAKE_PERIOD.as_millis(),
@@ -152,7 +153,8 @@ pub fn wakeup() -> Result<(), StartError> {
     println!("{:>16} {:>9} {:>9} {:>9}", "", "p50", "p99.9", "max");
     println!("{:>16} {bare}", "bare sleep");
     println!("{:>16} {ours}", "executive");
-    println!("{:>16} {:>9.2} {:>9.2}", "ratio", ours.p50 as f64 / bare.p50 as f64, ours.p999 as f64 / bare.p999 as f64);
+    let ratio = |of: fn(&Spread) -> u64| of(&ours.0) as f64 / of(&bare.0) as f64;
+    println!("{:>16} {:>9.2} {:>9.2}", "ratio", ratio(|s| s.p50), ratio(|s| s.p999));
     Ok(())
 }
 

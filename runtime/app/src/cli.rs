@@ -39,8 +39,11 @@ pub enum Command {
     Demo(Demo),
     /// Serve the simulated plant R-101 alone, as a PLC to try a configuration against
     Rig(Rig),
-    /// Measure the scan and the wake-up lateness on this machine
+    /// Measure scan, wake-up lateness or inference on this machine
     Bench(Bench),
+    /// Look into a model file
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// The second process; started by `run`
     #[command(hide = true)]
     Service,
@@ -125,18 +128,50 @@ pub enum DemoKind {
 /// `flyball bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
-    /// What to measure; both when left out
-    #[arg(value_enum)]
+    /// What to measure; scan and wakeup when left out
+    #[command(subcommand)]
     pub which: Option<BenchKind>,
 }
 
 /// The benches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum BenchKind {
     /// One scan at 10, 1,000 and 10,000 tags
     Scan,
     /// Lateness of the pacer beside a bare absolute sleep
     Wakeup,
+    /// Inference beside tract, ONNX Runtime and what the machine could do at best
+    ///
+    /// ONNX Runtime takes part when its library is there: models/tools/fetch_onnxruntime.sh, or ORT_DYLIB_PATH. Exit code 1 when a goal
+    /// was missed or the engines differ.
+    Inference(Inference),
+}
+
+/// `flyball model`.
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// What is in an ONNX file, what runs it, what it costs here, what it can answer at all
+    Show(ModelShow),
+}
+
+/// `flyball model show`.
+#[derive(Debug, Args)]
+pub struct ModelShow {
+    /// ONNX file, with or without a contract
+    pub file: PathBuf,
+    /// Rows of a run, for files with a symbolic batch
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub rows: u32,
+}
+
+/// `flyball bench inference`.
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct Inference {
+    /// ONNX files with float32 inputs; the built-in models with their goals when left out
+    pub files: Vec<PathBuf>,
+    /// Rows of a run, for files with a symbolic batch
+    #[arg(long, default_value_t = 1, requires = "files", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub rows: u32,
 }
 
 #[cfg(test)]
@@ -162,5 +197,12 @@ mod tests {
         let run = Cli::try_parse_from(["flyball", "run", "a.toml", "--read-only", "--log", "json"]).expect("parses");
         assert!(matches!(run.command, Command::Run(Run { read_only: true, log: LogForm::Json, view: false, .. })));
         assert!(Cli::try_parse_from(["flyball", "run"]).is_err(), "a file is needed");
+        let bench =
+            Cli::try_parse_from(["flyball", "bench", "inference", "a.onnx", "b.onnx", "--rows", "64"]).expect("parses");
+        let Command::Bench(Bench { which: Some(BenchKind::Inference(inference)) }) = bench.command else {
+            panic!("{bench:?}");
+        };
+        assert_eq!((inference.files.len(), inference.rows), (2, 64));
+        assert!(Cli::try_parse_from(["flyball", "bench", "inference", "--rows", "64"]).is_err(), "rows of which file?");
     }
 }

@@ -13,11 +13,13 @@ pub mod engines;
 pub mod error;
 pub mod keeper;
 pub mod logging;
+pub mod model;
 pub mod publication;
-pub mod realtime;
 pub mod run;
 pub mod service;
 pub mod signals;
 pub mod timing;
 pub mod view;
 pub mod words;
+
+pub use flyball_machine::realtime;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use flyball::cli::{Cli, Command, DemoKind};
+use flyball::cli::{Cli, Command, DemoKind, ModelCommand};
 use flyball::signals::Stop;
 
 fn main() -> ExitCode {
@@ -15,6 +15,7 @@ fn main() -> ExitCode {
             DemoKind::R101 => flyball::demo::r101::run(&arguments, &stop),
             DemoKind::Turbine => flyball::demo::turbine::run(&arguments, stop),
         }),
+        Command::Model(ModelCommand::Show(arguments)) => flyball::model::show(&arguments),
         Command::Rig(arguments) => with_stop(|stop| flyball::demo::rig::run(&arguments, &stop)),
         Command::Bench(arguments) => flyball::bench::run(arguments.which),
     })

@@ -31,6 +31,20 @@ pub trait Predictor: Send {
     /// # Errors
     /// A fault when an output is not finite or the engine failed; `out` is then unspecified.
     fn predict(&mut self, features: &[f64], out: &mut [f64]) -> Result<(), PredictFault>;
+    /// Runs after a reset from which on an answer counts: the steps of its window. 1 for a model without memory.
+    fn warm_up(&self) -> u32 {
+        1
+    }
+    /// Forgets earlier runs. A model with memory sees equally spaced steps: after a gap it starts anew.
+    fn reset(&mut self) {}
+    /// What it remembers of earlier runs, empty for a model without memory. Kept by whoever replays from the middle.
+    fn memory(&self) -> &[f32] {
+        &[]
+    }
+    /// Takes a memory that [`Predictor::memory`] gave; false when its length differs, and then nothing changed.
+    fn restore(&mut self, memory: &[f32]) -> bool {
+        memory.is_empty()
+    }
 }
 
 /// Why a prediction failed.

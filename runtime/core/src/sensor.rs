@@ -100,6 +100,8 @@ struct Sensor {
     every_scans: u64,
     last_slot: Option<u64>,
     started: Option<Timestamp>,
+    /// Runs of the model since its memory was empty.
+    runs: u32,
 }
 
 /// All soft sensors of an application, in file order.
@@ -128,6 +130,7 @@ impl SensorBank {
                 every_scans: scans_of(model.every, config.timing.cycle).max(1) as u64,
                 last_slot: None,
                 started: None,
+                runs: 0,
                 model: model.clone(),
                 engine,
             });
@@ -142,6 +145,9 @@ impl SensorBank {
             sensor.feed(cycle, tags, predictions);
             let slot = cycle.number / sensor.every_scans;
             if sensor.last_slot != Some(slot) {
+                if sensor.last_slot.is_some_and(|last| slot > last + 1) {
+                    sensor.forget();
+                }
                 sensor.last_slot = Some(slot);
                 sensor.predict(cycle.now, predictions);
             }
@@ -201,12 +207,19 @@ impl Sensor {
         let (status, reason, in_domain) = match quality {
             Ok(q) => q,
             Err((status, reason)) => {
+                self.forget();
                 self.fail(now, out, status, reason);
                 return;
             }
         };
         if self.engine.predict(&features[..inputs], &mut raw[..outputs]).is_err() {
+            self.forget();
             self.fail(now, out, Status::BadSensorFailure, PredictionReason::ModelFault);
+            return;
+        }
+        self.runs = self.runs.saturating_add(1);
+        if self.runs < self.engine.warm_up() {
+            self.fail(now, out, Status::BadWaitingForInitialData, PredictionReason::Waiting);
             return;
         }
         for (i, p) in out.iter_mut().enumerate() {
@@ -265,6 +278,12 @@ impl Sensor {
             return Err((Status::BadSensorFailure, reason));
         }
         Ok((status, reason, outside == 0))
+    }
+
+    /// A gap: what a model remembers of earlier steps no longer joins the next one.
+    fn forget(&mut self) {
+        self.engine.reset();
+        self.runs = 0;
     }
 
     fn fail(&mut self, now: Timestamp, out: &mut [Prediction], status: Status, reason: PredictionReason) {

@@ -120,28 +120,3 @@ impl<V: BinaryVisitor> UnaryVisitor for SlopeOf<V> {
         self.0.visit(Slope(function))
     }
 }
-
-/// Applies a function to one vector or two.
-pub(super) struct Once<S: Simd> {
-    pub(super) simd: S,
-    pub(super) a: f32x16<S>,
-    pub(super) b: f32x16<S>,
-}
-
-impl<S: Simd> UnaryVisitor for Once<S> {
-    type Out = f32x16<S>;
-
-    #[inline(always)]
-    fn visit<F: UnaryFn>(self, function: F) -> f32x16<S> {
-        function.apply(self.simd, self.a)
-    }
-}
-
-impl<S: Simd> BinaryVisitor for Once<S> {
-    type Out = f32x16<S>;
-
-    #[inline(always)]
-    fn visit<F: BinaryFn>(self, function: F) -> f32x16<S> {
-        function.apply(self.simd, self.a, self.b)
-    }
-}

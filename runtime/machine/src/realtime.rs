@@ -75,6 +75,26 @@ pub fn apply(request: &CpuRequest) -> Granted {
     Granted { policy: policy_in_words(), core, locked, refusals }
 }
 
+/// What a bench prints above its numbers: the machine, and what the calling thread was really granted. Asks for `SCHED_FIFO` at 80, for
+/// locked memory, and for `core` if one is named.
+#[must_use]
+pub fn bench_header(core: Option<u32>) -> String {
+    // Before pinning, which hides the other cores.
+    let machine = machine();
+    let granted = apply(&CpuRequest { core, priority: Some(80), lock_memory: true });
+    let mut text = format!("{machine}\nscheduling: {granted}\n");
+    for refusal in &granted.refusals {
+        text.push_str(&format!("  {refusal}\n"));
+    }
+    text
+}
+
+/// The last core that this process may use: the first ones serve interrupts more often.
+#[must_use]
+pub fn last_core() -> Option<u32> {
+    allowed_cores().last().copied()
+}
+
 /// Lowers the calling thread, and every thread it starts later, to nice +5: the service process never competes with the scan.
 ///
 /// # Errors
