@@ -73,7 +73,8 @@ fn run_case(
     }
     notes.extend(note);
     let multiply_adds = tract_plan::multiply_adds(case).ok();
-    let shortest_ns = multiply_adds.map(|n| ceiling.shortest_ns(n, case.weight_bytes));
+    let bounded = multiply_adds.filter(|_| case.work == Work::Value);
+    let shortest_ns = bounded.map(|n| ceiling.shortest_ns(n, case.weight_bytes));
     let level = ceiling.cache(case.weight_bytes).name;
     let compared = contender::largest_difference(case, &mut contenders);
     let times = match &compared {

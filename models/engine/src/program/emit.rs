@@ -18,6 +18,8 @@ use crate::kernel::reduce::Reduce;
 use crate::kernel::slide::{self, Slide};
 use crate::op::{Conv, Op, Unary};
 
+/// Stands between the file's nodes of one step.
+pub(super) const JOINED: &str = " + ";
 /// Products of one batched product at most; each becomes a step.
 const BATCHES_MAX: usize = 1 << 14;
 /// Everything that is known about a program before its buffers have places.
@@ -132,7 +134,11 @@ impl Emitter {
                 }
             };
             let added = self.steps.len() - begin;
-            self.origins.resize(self.origins.len() + added, Arc::clone(&node.origin));
+            let origin = match fused.of(i).map(|f| &graph.node(f.root).origin) {
+                Some(root) if *root != node.origin => format!("{root}{JOINED}{}", node.origin).into(),
+                _ => Arc::clone(&node.origin),
+            };
+            self.origins.resize(self.origins.len() + added, origin);
         }
         Ok(graph.outputs().iter().map(|o| values[o.index()][0]).collect())
     }
@@ -230,6 +236,7 @@ impl Emitter {
             row_step: if spatial == 2 { conv.strides[0] * from[2] } else { 0 },
             positions: so[1 + spatial],
             offsets: slide::order_offsets(channels, &offsets),
+            relu: fused.then == Some(Unary::Relu),
         });
         let x = value(root.inputs[0])?;
         let constant = |i: usize| root.inputs.get(i).and_then(|n| graph.constant_data(*n));

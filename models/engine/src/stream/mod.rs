@@ -4,10 +4,14 @@
 //! step of the window again at each step (a mean over the window, attention over time, a layer that reads backwards) is refused with a
 //! reason; the caller then runs the whole window. Words are in `time`.
 //!
-//! **What is equal.** After steps 0 to T - 1 from the initial states the one-step graph has computed what the windowed one computes, in the
-//! same order of operations: exactly in the reference interpreter, bit for bit in kernels that accumulate in a fixed order (but for
-//! the sign of a zero sum where a convolution meets its padding). An output that is a sequence of L positions gives position
-//! `t - (T - L)` after step `t`, from the last step of [`Stream::warm_up`] on; any other output equals the windowed one after step T - 1.
+//! **What is equal.** After steps 0 to T - 1 from the initial states the one-step graph has computed what the windowed one computes, by the
+//! same operations in the same order: exactly in the reference interpreter, bit for bit in kernels that round at the same places (but for the
+//! sign of a zero sum where a convolution meets its padding). A compiled program that takes a bias into a product, for the shapes of one
+//! form only, rounds elsewhere and may differ in the last bit. An output that is a sequence of L positions gives position `t - (T - L)`
+//! after step `t`, from the last step of [`Stream::warm_up`] on; any other output equals the windowed one after step T - 1.
+//!
+//! **Few steps.** What needs some steps of the window together (their mean, or all of them in one row) gets them from a history if they are
+//! at most half of the window. More are refused: then there is little to gain.
 //!
 //! **After T steps** the two may part: a windowed loop forgets what is older than its window, a streamed one remembers since its
 //! reset. [`Stream::equal_for_ever`] tells whether that can happen. It cannot if what the newest step depends on, convolutions in all,
