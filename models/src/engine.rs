@@ -4,13 +4,13 @@
 //! everybody else knows [`Graph`], [`BatchPlan`] and [`SteadyMap`].
 
 use flyball_core::ports::PredictFault;
-use tract_onnx::pb;
 use tract_onnx::prelude::*;
 
 use crate::error::{ModelError, Refusal};
 use crate::file::Shape;
 use crate::guard::{self, refused};
-use crate::{limits, lower};
+use crate::limits;
+use crate::onnx::OnnxFile;
 
 /// A function of rows: what the optimiser searches. Columns are in the configuration's order, in engineering units.
 pub trait SteadyMap: Send {
@@ -30,7 +30,7 @@ pub trait SteadyMap: Send {
 /// A checked graph and the order in which the configuration names its columns.
 #[derive(Debug, Clone)]
 pub(crate) struct Graph {
-    model: InferenceModel,
+    file: OnnxFile,
     shape: Shape,
     outputs: usize,
     /// File column of each configured input.
@@ -40,11 +40,10 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    /// Parses the graph. Column orders are those of the file.
-    pub(crate) fn new(file: &pb::ModelProto, shape: Shape, outputs: usize) -> Result<Self, ModelError> {
-        let model = lower::parse(file).map_err(|e| refused(&e))?;
+    /// Column orders are those of the file.
+    pub(crate) fn new(file: OnnxFile, shape: Shape, outputs: usize) -> Self {
         let order = |n| (0..n).collect();
-        Ok(Self { model, shape, outputs, input_order: order(shape.inputs), output_order: order(outputs) })
+        Self { file, shape, outputs, input_order: order(shape.inputs), output_order: order(outputs) }
     }
 
     /// A plan for `rows` rows per run.
@@ -58,10 +57,9 @@ impl Graph {
             ));
         }
         let width = if self.shape.any_batch { rows } else { 1 };
-        let mut model = self.model.clone();
-        model.set_input_fact(0, f32::fact([width, self.shape.inputs]).into()).map_err(|e| refused(&e))?;
+        let typed = self.file.typed_as(&[&[width, self.shape.inputs]])?;
         let mut plan = BatchPlan {
-            state: guard::plan(guard::typed(model)?)?,
+            state: guard::plan(typed)?,
             rows,
             width,
             file_inputs: self.shape.inputs,

@@ -12,6 +12,7 @@ pub mod contract;
 mod engine;
 mod error;
 mod file;
+mod geometry;
 mod guard;
 mod halton;
 pub mod limits;
@@ -23,6 +24,7 @@ mod operators;
 mod optimiser;
 mod predictor;
 mod search;
+mod wire;
 
 use core::time::Duration;
 use flyball_config::Model;
@@ -32,6 +34,8 @@ pub use check::{LoadReport, SourceInfo, sources_of};
 pub use contract::ModelContract;
 pub use engine::{BatchPlan, SteadyMap};
 pub use error::{ModelError, Refusal};
+use onnx::OnnxFile;
+
 pub use objective::{Objective, Term};
 pub use optimiser::{ITERATIONS_MAX, NetOptimizer, STARTS_MAX};
 pub use predictor::OnnxPredictor;
@@ -87,18 +91,10 @@ fn load_checked(
     budget: Duration,
     clock: &dyn Clock,
 ) -> Result<LoadedModel, ModelError> {
-    if bytes.len() as u64 > limits::FILE_BYTES_MAX {
-        return Err(ModelError::new(
-            Refusal::TooLarge,
-            format!("the file has {} bytes", bytes.len()),
-            format!("at most {} MiB are allowed", limits::FILE_BYTES_MAX >> 20),
-            "use a compact model",
-        ));
-    }
     file::check_hash(bytes, &model.sha256)?;
-    let proto = file::decode(bytes)?;
-    let shape = file::shape(&proto)?;
-    let contract = ModelContract::read(&proto)?;
+    let file = OnnxFile::read(bytes)?;
+    let shape = file::shape(file.proto())?;
+    let contract = ModelContract::read(file.proto())?;
     if contract.inputs.len() != shape.inputs {
         return Err(ModelError::new(
             Refusal::WrongShape,
@@ -108,7 +104,7 @@ fn load_checked(
         ));
     }
     let matched = check::match_configuration(&contract, model, sources)?;
-    let mut graph = engine::Graph::new(&proto, shape, contract.outputs.len())?;
+    let mut graph = engine::Graph::new(file, shape, contract.outputs.len());
     let mut plan = graph.plan(1)?;
     check::check_golden(&contract, &mut plan)?;
     let report = check::time(&contract, &mut plan, budget, clock)?;

@@ -32,7 +32,7 @@ pub fn typed(file: &ModelProto, rows: usize) -> TractResult<TypedModel> {
 fn typed_unguarded(file: &ModelProto, rows: usize) -> TractResult<TypedModel> {
     let mut model = parse(file)?;
     set_rows(&mut model, rows)?;
-    crate::guard::typed(model).map_err(|e| TractError::msg(e.found))
+    crate::guard::typed(file, model).map_err(|e| TractError::msg(e.found))
 }
 
 /// tract's graph of a file, nothing inferred yet. What a file says about its inner tensors is not believed.
