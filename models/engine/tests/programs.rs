@@ -59,7 +59,7 @@ fn a_row_has_the_same_bits_alone_and_among_others() {
         let (one, many) =
             (mlp(&mut Random(seed), 1, &sizes, Unary::Relu), mlp(&mut Random(seed), 64, &sizes, Unary::Relu));
         let x = Random(seed + 100).list(64 * sizes[0], 1.0);
-        let all = run(&many, &[x.clone()]).remove(0);
+        let all = run(&many, std::slice::from_ref(&x)).remove(0);
         for (row, wanted) in x.chunks(sizes[0]).zip(all.chunks(sizes[3])) {
             assert_eq!(run(&one, &[row.to_vec()])[0], wanted, "seed {seed}");
         }
@@ -145,7 +145,7 @@ fn a_convolution_has_the_same_bits_alone_among_others_gathered_or_sliding() {
         };
         // 40 positions slide, 3 positions and one are gathered.
         let x = Random(seed + 50).list(3 * 8 * 44, 1.0);
-        let all = run(&graph(3, 44), &[x.clone()]).remove(0);
+        let all = run(&graph(3, 44), std::slice::from_ref(&x)).remove(0);
         for (row, at, positions) in [(0, 0, 1), (1, 7, 1), (2, 39, 1), (1, 20, 3), (2, 3, 20)] {
             let part: Vec<f32> = (0..8).flat_map(|c| x[(row * 8 + c) * 44 + at..][..positions + 4].to_vec()).collect();
             let got = run(&graph(1, positions + 4), &[part]).remove(0);

@@ -3,7 +3,7 @@
 use flyball_engine::bounds::{Certifier, Interval, OutputBounds, Tightness, certify, certify_split};
 use flyball_engine::index::elements;
 use flyball_engine::testing::{Options, random_graph};
-use flyball_engine::{Binary, Graph};
+use flyball_engine::{Binary, Graph, Unary};
 
 use super::nets;
 use super::program::ORDERS;
@@ -85,6 +85,27 @@ fn bounds_hold_where_a_bias_swallows_what_is_added() {
     assert!(seen[2].high == 1e4 && seen[0].low > 1e4 + 0.04, "the orders differ: {seen:?}");
     holds("large bias", &at, &found, 320, 1, &mut compiled(&g));
     assert!(found[0].width() < 0.5, "{found:?}");
+}
+
+/// A narrow peak beside the place where the inputs' interval is halved.
+#[test]
+fn splitting_leaves_no_gap() {
+    for peak in [0.995, 1.0, 1.0005, 1.005] {
+        let mut g = Graph::new();
+        let x = g.input(&[1]).unwrap();
+        let [peak, steep, one] = [peak, 250.0, 1.0].map(|v| g.scalar(v).unwrap());
+        let off = g.binary(Binary::Subtract, x, peak).unwrap();
+        let off = g.unary(Unary::Absolute, off).unwrap();
+        let off = g.binary(Binary::Multiply, off, steep).unwrap();
+        let off = g.binary(Binary::Subtract, one, off).unwrap();
+        let y = g.unary(Unary::Relu, off).unwrap();
+        g.output(y);
+        for splits in 0..12 {
+            let found = certify_split(&g, &[(0.0, 2.0)], splits).unwrap().outputs.concat();
+            holds("peak", &[(0.0, 2.0)], &found, 20_000, splits as u64, &mut compiled(&g));
+            assert!(found[0].high < 1.001, "{found:?}");
+        }
+    }
 }
 
 /// Graphs of all operators in all combinations.
