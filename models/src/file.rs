@@ -151,7 +151,7 @@ pub(crate) fn check_tensor(tensor: &pb::TensorProto, name: &str) -> Result<(), M
     };
     let stored = if tensor.raw_data.is_empty() {
         typed.iter().sum::<usize>() as u64
-    } else if bytes_per > 0 && tensor.raw_data.len().is_multiple_of(bytes_per) {
+    } else if bytes_per > 0 && tensor.raw_data.len().is_multiple_of(bytes_per) && typed == [0; 6] {
         (tensor.raw_data.len() / bytes_per) as u64
     } else {
         return Err(misfit(tensor, name));

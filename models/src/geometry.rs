@@ -72,6 +72,9 @@ impl<'a> Reads<'a> {
             "Slice" => self.slice(),
             "Pad" => self.pads(),
             "Range" => self.range(),
+            "RNN" => self.recurrent(1),
+            "GRU" => self.recurrent(3),
+            "LSTM" => self.recurrent(4),
             "TopK" => self.axis("axis", self.rank(0)).and_then(|()| self.top()),
             "Squeeze" => self.axes(self.rank(0)),
             "Unsqueeze" => self.axes(self.rank(0).zip(self.listed_axes()).map(|(r, axes)| r + axes.len() as i64)),
@@ -243,5 +246,45 @@ impl<'a> Reads<'a> {
             Some((k, dim)) => self.bad("k", k, format!("0 to {dim} are allowed")),
             None => Ok(()),
         }
+    }
+
+    /// Weights of a recurrent layer with this many gates: all of them agree on directions and hidden numbers. Some steps are needed.
+    fn recurrent(&self, gates: i64) -> Result<(), ModelError> {
+        let layout = self.attribute("layout").map_or(0, |a| a.i);
+        if !(0..=1).contains(&layout) {
+            return self.bad("layout", layout, "0 and 1 are allowed");
+        }
+        let (Some(x), Some(w), Some(r)) = (self.dims(0), self.dims(1), self.dims(2)) else { return Ok(()) };
+        if [x.len(), w.len(), r.len()] != [3; 3] {
+            return self.bad("the number of axes of X, W, R", [x.len(), w.len(), r.len()], "three each are needed");
+        }
+        let known = |dims: Vec<Option<i64>>| dims.into_iter().collect::<Option<Vec<i64>>>();
+        let (Some(x), Some(r)) = (known(x), known(r)) else { return Ok(()) };
+        let steps = x[layout as usize];
+        if steps < 1 {
+            return self.bad("the number of steps", steps, "at least one is needed");
+        }
+        let both = self.attribute("direction").is_some_and(|a| a.s == b"bidirectional");
+        let (directions, hidden) = (1 + i64::from(both), r[2]);
+        if let Some(named) = self.attribute("hidden_size").filter(|a| a.i != hidden) {
+            return self.bad("hidden_size", named.i, format!("R says {hidden}"));
+        }
+        let rows = x[1 - layout as usize];
+        let state = if layout == 0 { [directions, rows, hidden] } else { [rows, directions, hidden] };
+        let wanted = [
+            (1, "W", vec![directions, gates * hidden, x[2]]),
+            (2, "R", vec![directions, gates * hidden, hidden]),
+            (3, "B", vec![directions, 2 * gates * hidden]),
+            (5, "initial_h", state.to_vec()),
+            (6, "initial_c", state.to_vec()),
+            (7, "P", vec![directions, 3 * hidden]),
+        ];
+        for (input, name, shape) in wanted {
+            let found = self.dims(input).and_then(known);
+            if let Some(found) = found.filter(|found| *found != shape) {
+                return self.bad(&format!("the shape of {name}"), found, format!("{shape:?} is needed"));
+            }
+        }
+        Ok(())
     }
 }

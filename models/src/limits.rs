@@ -43,3 +43,5 @@ pub const FOLD_WORK_MAX: u64 = 1 << 34;
 pub const TAPS_MAX: u64 = 1 << 16;
 /// Rounds of shape inference. Static inputs settle in two; hints that flow back from consumers take a few more.
 pub const INFERENCE_ROUNDS_MAX: usize = 8;
+/// Characters in the name of a free dimension.
+pub const DIMENSION_NAME_MAX: usize = 100;

@@ -37,7 +37,31 @@ pub(crate) fn check(file: &pb::ModelProto, graph: &pb::GraphProto) -> Result<(),
     for node in &graph.node {
         check_node(node)?;
     }
+    check_dimension_names(graph)?;
     check_names(graph)
+}
+
+/// tract reads the name of a dimension as an expression, by recursion.
+fn check_dimension_names(graph: &pb::GraphProto) -> Result<(), ModelError> {
+    use pb::{tensor_shape_proto::dimension::Value, type_proto};
+    for value in graph.input.iter().chain(&graph.output).chain(&graph.value_info) {
+        let Some(type_proto::Value::TensorType(tensor)) = value.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
+            continue;
+        };
+        for dim in tensor.shape.iter().flat_map(|s| &s.dim) {
+            if let Some(Value::DimParam(name)) = &dim.value
+                && name.len() > limits::DIMENSION_NAME_MAX
+            {
+                return Err(ModelError::new(
+                    Refusal::WrongShape,
+                    format!("a dimension of '{}' has a name of {} characters", value.name, name.len()),
+                    format!("at most {} are allowed", limits::DIMENSION_NAME_MAX),
+                    "export the model with short names of dimensions",
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn check_version(file: &pb::ModelProto) -> Result<(), ModelError> {
@@ -152,6 +176,9 @@ fn check_names(graph: &pb::GraphProto) -> Result<(), ModelError> {
                 return Err(bad(format!("node '{}' ({}) makes '{name}' again", node.name, node.op_type)));
             }
         }
+    }
+    if graph.output.is_empty() {
+        return Err(bad("the graph has no output".to_owned()));
     }
     match graph.output.iter().find(|o| !made.contains(o.name.as_str())) {
         Some(missing) => Err(bad(format!("nothing makes the output '{}'", missing.name))),

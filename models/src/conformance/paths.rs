@@ -126,8 +126,10 @@ fn compare(expected: &[Numbers], answers: &[Numbers]) -> Result<bool, String> {
         for (at, (x, y)) in e.data.iter().zip(&a.data).enumerate() {
             let same = x == y || (x.is_nan() && y.is_nan());
             let off = (x - y).abs();
-            if !same && !(off <= ABSOLUTE + RELATIVE * x.abs()) {
-                if !(off <= ROUNDING * largest) {
+            // A NaN is not within.
+            let (within, nearly) = (off <= ABSOLUTE + RELATIVE * x.abs(), off <= ROUNDING * largest);
+            if !same && !within {
+                if !nearly {
                     return Err(format!("output {output}[{at}] is {y} instead of {x}"));
                 }
                 rounded = true;
