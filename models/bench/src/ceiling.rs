@@ -116,7 +116,7 @@ fn read_all<S: Simd>(simd: S, numbers: &[f32], passes: usize) -> f32 {
     for _ in 0..passes {
         for chunk in black_box(numbers).chunks_exact(8 * LANES) {
             for (sum, part) in sums.iter_mut().zip(chunk.chunks_exact(LANES)) {
-                *sum = *sum + f32x16::from_slice(simd, part);
+                *sum += f32x16::from_slice(simd, part);
             }
         }
     }

@@ -219,7 +219,9 @@ pub fn summary(results: &[Outcome], verdict: &Verdict) -> String {
     });
     let (runs, free) = counted.fold((0, 0), |(n, f), a| (n + 1, f + usize::from(a == 0.0)));
     let Verdict { met, missed, open } = verdict;
-    let _ = writeln!(out, "goals: {met} met, {missed} missed, {open} not judged");
+    if met + missed + open > 0 {
+        let _ = writeln!(out, "goals: {met} met, {missed} missed, {open} not judged");
+    }
     let _ = writeln!(out, "tail (p99.9 / p50) no longer than the best peer's: {shorter} of {beside}");
     if runs > 0 {
         let _ = writeln!(out, "no allocation in a run: {free} of {runs}");

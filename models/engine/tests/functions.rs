@@ -5,6 +5,8 @@ mod support;
 #[allow(dead_code, reason = "the example uses more of it")]
 mod sweep;
 
+use core::f32::consts::{FRAC_1_SQRT_2, SQRT_2};
+
 use flyball_engine::math::{apply_binary, apply_unary};
 use flyball_engine::{Binary, Path, Unary};
 use support::Random;
@@ -52,10 +54,10 @@ const TURNS: [f32; 36] = [
     0.1,
     0.346_573_6,
     0.5,
-    0.707_106_8,
+    FRAC_1_SQRT_2,
     0.75,
     1.0,
-    1.414_213_5,
+    SQRT_2,
     1.5,
     2.0,
     3.0,

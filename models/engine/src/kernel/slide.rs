@@ -193,7 +193,7 @@ fn add<S: Simd, const N: usize>(a: &[[f32x16<S>; N]; TILE], b: &[[f32x16<S>; N];
     let mut sums = *a;
     for (sums, b) in sums.iter_mut().zip(b) {
         for (sum, b) in sums.iter_mut().zip(b) {
-            *sum = *sum + *b;
+            *sum += *b;
         }
     }
     sums

@@ -254,6 +254,17 @@ impl Emitter {
         Ok(out)
     }
 
+    /// What a product of this shape starts with; true for one row that serves all.
+    fn start(&mut self, place: Place, own: &[usize], shape: &[usize]) -> (Place, bool) {
+        let last = shape[shape.len() - 1];
+        if elements(own) == last && own.last() == Some(&last) {
+            return (place, true);
+        }
+        let from = broadcast_strides(own, shape);
+        let map = IndexMap::from_fn(shape, 0.0, |at| Some(crate::index::place(at, &from)));
+        (self.index(&map, vec![place]), false)
+    }
+
     fn matmul(
         &mut self,
         graph: &Graph,
@@ -268,6 +279,7 @@ impl Emitter {
         let (rows, terms, outputs) = (data.shape[rank - 2], sa[rank - 1], data.shape[rank - 1]);
         let x = value(data.inputs[0])?;
         let constant = graph.constant_data(data.inputs[1]);
+        let start = start.map(|(place, shape)| self.start(place, shape, &data.shape));
         let out = self.buffer(elements(&data.shape));
         let one_right = elements(&sb[..rank - 2]) == 1;
         let right_len = terms * outputs;
@@ -319,8 +331,8 @@ impl Emitter {
             let (len, first) = (rows * outputs, batch * rows * outputs);
             let start = match start {
                 None => StartAt::Zero,
-                Some((place, shape)) if elements(shape) == out.len => StartAt::Rows(place.part(first, len)),
-                Some((place, _)) => StartAt::Bias(place),
+                Some((place, true)) => StartAt::Bias(place),
+                Some((place, false)) => StartAt::Rows(place.part(first, len)),
             };
             let x = x.part(a_at * rows * terms * usize::from(!one_right), rows * terms);
             self.push(Step::Dense { x, terms, packed: b, outputs, start, then, out: out.part(first, len) });
