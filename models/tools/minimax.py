@@ -84,12 +84,13 @@ def main():
         Fit(f, (np.log1p(f) - f) / f**2, f**2 / np.abs(np.log1p(f)), 8).print(f"(ln(1 + f) - f) / f^2, f <= {high:.2f}")
 
     # x P(x^2) / Q(x^2) up to where f32 cannot tell the function from 1; from there on the quotient must not fall below 1 in f32, because the
-    # kernel limits it to 1 and looks at nothing else. tanh x = x must hold exactly near 0.
+    # kernel limits it to 1 and looks at nothing else. Near 0, tanh x = x holds exactly, and P of erf begins with
+    # 2 / sqrt(pi) in f32.
     x, beyond = points(0.0, 8.66), np.linspace(8.66, 100.0, 100_000)
     fit = Fit(x**2, np.tanh(x) / x, x / np.tanh(x), 4, 4, {0: 1.0})
     fit.print("tanh x / x", (beyond * fit.value(beyond**2)).min())
     x, beyond = points(0.0, 3.85), np.linspace(3.85, 100.0, 100_000)
-    fit = Fit(x**2, erf(x) / x, x / erf(x), 6, 4)
+    fit = Fit(x**2, erf(x) / x, x / erf(x), 6, 4, {0: float(np.float32(2 / np.sqrt(np.pi)))})
     fit.print("erf x / x", (beyond * fit.value(beyond**2)).min())
 
     # The normal distribution's upper tail over its bell, up to where the tail leaves f32: erfc(a / sqrt 2) e^(a^2 / 2) / 2.

@@ -8,12 +8,19 @@ use fearless_simd::{f32x16, prelude::*};
 use super::UnaryFn;
 use super::exp::{Reduced, bell};
 use super::lanes::{Fused, above, below, exact_product, exact_sum, fill, polynomial};
-use super::sigmoid::{logistic, odd_quotient};
+use super::sigmoid::{logistic, logistic_pair, odd_quotient};
 
 /// erf x = x P(x^2) / Q(x^2) for |x| <= 3.85, by `models/tools/minimax.py`; relative error below 2^-24.
-#[expect(clippy::approx_constant, reason = "the fit's own first coefficient, which happens to be 2 / sqrt pi")]
-const ERF_P: [f32; 7] = [1.1283791, 0.19898428, 0.050479617, 0.0036736024, 0.00014218209, -1.9859528e-6, 2.0464457e-8];
-const ERF_Q: [f32; 5] = [1.0, 0.5096768, 0.11463788, 0.014291053, 0.00095222954];
+const ERF_P: [f32; 7] = [
+    core::f32::consts::FRAC_2_SQRT_PI,
+    0.18768322,
+    0.048954174,
+    0.0031963396,
+    0.00013115648,
+    -1.9562149e-6,
+    2.0935937e-8,
+];
+const ERF_Q: [f32; 5] = [1.0, 0.4996634, 0.10994098, 0.013315483, 0.00083809096];
 
 /// T(a) e^(a^2 / 2) = P(a) / Q(a) for 0 <= a <= 14.6, by `models/tools/minimax.py`; relative error below 2^-25.
 const TAIL_P: [f32; 5] = [0.5, 0.43779698, 0.18287511, 0.040514264, 0.0040989877];
@@ -100,9 +107,9 @@ impl UnaryFn for GeluTanh {
     /// s + x s (1 - s) dz/dx with s = sigmoid(z).
     #[inline(always)]
     fn slope<S: Simd>(self, _: S, v: f32x16<S>) -> f32x16<S> {
-        let s = logistic(cubic(v), fill(v, 1.0));
+        let (s, rest) = logistic_pair(cubic(v));
         let dz = (v * v).fma((3.0 * CUBE) as f32, (CUBE * RATIO) as f32);
-        let slope = s * (v * (fill(v, 1.0) - s)).fma(dz, 1.0);
+        let slope = s * (v * rest).fma(dz, 1.0);
         above(v, CUBE_END, 1.0, below(v, -CUBE_END, 0.0, slope))
     }
 }

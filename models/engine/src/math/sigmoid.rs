@@ -35,6 +35,14 @@ pub(super) fn logistic<S: Simd>(parts: Reduced<S>, factor: f32x16<S>) -> f32x16<
     factor * inverse / parts.mantissa().fma(parts.lower_half(), inverse)
 }
 
+/// s = 1 / (1 + e^-z) and 1 - s without cancellation, given the parts of e^-z: |z| <= 170, garbage beyond.
+#[inline(always)]
+pub(super) fn logistic_pair<S: Simd>(parts: Reduced<S>) -> (f32x16<S>, f32x16<S>) {
+    let (inverse, rest) = (parts.inverse_upper_half(), parts.mantissa() * parts.lower_half());
+    let share = fill(rest, 1.0) / (inverse + rest);
+    (inverse * share, rest * share)
+}
+
 /// Hyperbolic tangent.
 #[derive(Clone, Copy)]
 pub(crate) struct Tanh;
