@@ -11,7 +11,7 @@ use crate::error::{ModelError, Refusal};
 use crate::limits;
 use crate::lower;
 use crate::network::{How, Network};
-use tract_onnx::pb::ModelProto;
+use crate::onnx::OnnxFile;
 
 /// What the comparison found.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,14 +27,14 @@ pub struct Agreement {
 /// # Errors
 /// They differ by more than [`limits::AGREEMENT_OF_SPAN`] of an output's span, or tract cannot run the file.
 pub(crate) fn check(
-    file: &ModelProto,
+    file: &OnnxFile,
     contract: &ModelContract,
     network: &mut Network,
 ) -> Result<Option<Agreement>, ModelError> {
     if matches!(network.how(), How::Fallback(_)) {
         return Ok(None);
     }
-    let mut tract = Network::on_tract(lower::typed(file, 1)?)?;
+    let mut tract = Network::on_tract(file.typed(1)?)?;
     let mut random = Random(0x5eed);
     let axis_first = contract.window.is_some_and(|w| w.axis == 2);
     let steps = contract.window.map_or(1, |w| w.steps);
@@ -84,8 +84,8 @@ pub(crate) fn check(
 }
 
 /// Name of the first node of tract's typed graph whose numbers the lowered graph does not have. None when all agree: then it is a kernel.
-fn first_difference(file: &ModelProto, input: &[f32]) -> Option<String> {
-    let mut typed = lower::typed(file, 1).ok()?;
+fn first_difference(file: &OnnxFile, input: &[f32]) -> Option<String> {
+    let mut typed = file.typed(1).ok()?;
     let graph = lower::lower(&typed).ok()?;
     lower::reset_states(&mut typed);
     let shape = typed.outlet_fact(typed.inputs[0]).ok()?.shape.as_concrete()?.to_vec();

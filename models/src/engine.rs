@@ -2,17 +2,15 @@
 //!
 //! Everybody else knows [`Graph`], [`BatchPlan`] and [`SteadyMap`]; what runs a plan is [`crate::network`]'s business.
 
-use std::sync::Arc;
-
 use flyball_core::ports::PredictFault;
-use tract_onnx::pb;
 
-use crate::contract::WindowContract;
+use crate::contract::{ModelContract, WindowContract};
 use crate::error::{ModelError, Refusal};
 use crate::file::Shape;
 use crate::limits;
 use crate::lower;
 use crate::network::{How, Network};
+use crate::onnx::OnnxFile;
 use crate::window::Window;
 
 /// A function of rows: what the optimiser searches. Columns are in the configuration's order, in engineering units.
@@ -33,9 +31,11 @@ pub trait SteadyMap: Send {
 /// A checked file and the order in which the configuration names its columns.
 #[derive(Debug, Clone)]
 pub(crate) struct Graph {
-    file: Arc<pb::ModelProto>,
+    file: OnnxFile,
     shape: Shape,
     outputs: usize,
+    /// Axis of the steps of a window in the graph's input.
+    axis: usize,
     /// File column of each configured input.
     pub input_order: Vec<usize>,
     /// File column of each configured output.
@@ -43,14 +43,16 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    /// Column orders are those of the file. `inputs` and `outputs` are the columns of one step.
-    pub(crate) fn new(file: pb::ModelProto, shape: Shape, inputs: usize, outputs: usize) -> Self {
+    /// Column orders are those of the file, and its contract's.
+    pub(crate) fn new(file: OnnxFile, shape: Shape, contract: &ModelContract) -> Self {
+        let (inputs, outputs) = (contract.inputs.len(), contract.outputs.len());
+        let axis = contract.window.map_or(1, |window| window.axis);
         let order = |n| (0..n).collect();
-        Self { file: Arc::new(file), shape, outputs, input_order: order(inputs), output_order: order(outputs) }
+        Self { file, shape, outputs, axis, input_order: order(inputs), output_order: order(outputs) }
     }
 
     /// The file.
-    pub(crate) fn file(&self) -> &pb::ModelProto {
+    pub(crate) fn file(&self) -> &OnnxFile {
         &self.file
     }
 
@@ -65,13 +67,14 @@ impl Graph {
             ));
         }
         let width = if self.shape.any_batch { rows } else { 1 };
-        let network = self.prove_shape(Network::new(lower::typed(&self.file, width)?)?, width)?;
+        let network = self.prove_shape(Network::new(self.file.typed(width)?)?, width)?;
         let steps = self.shape.row.iter().product::<usize>() / self.input_order.len();
         Ok(BatchPlan {
             network,
             rows,
             width,
             steps,
+            steps_last: self.axis == 2,
             input_order: self.input_order.clone(),
             output_order: self.output_order.clone(),
             file_outputs: self.outputs,
@@ -80,9 +83,9 @@ impl Graph {
 
     /// A model with memory that takes one step at a time.
     pub(crate) fn window(&self, window: &WindowContract) -> Result<Window, ModelError> {
-        let network = self.prove_shape(Network::new(lower::typed(&self.file, 1)?)?, 1)?;
+        let network = self.prove_shape(Network::new(self.file.typed(1)?)?, 1)?;
         let graph = match network.how() {
-            How::Native => lower::lower(&lower::typed(&self.file, 1)?).ok(),
+            How::Native => lower::lower(&self.file.typed(1)?).ok(),
             How::Fallback(_) => None,
         };
         Window::new(network, graph.as_ref(), window, self.input_order.len())
@@ -110,6 +113,8 @@ pub struct BatchPlan {
     width: usize,
     /// Steps of a window, 1 for a model without.
     steps: usize,
+    /// Whether a window's steps are the last axis of the graph's input.
+    steps_last: bool,
     input_order: Vec<usize>,
     output_order: Vec<usize>,
     file_outputs: usize,
@@ -128,9 +133,13 @@ impl BatchPlan {
     fn run_part(&mut self, x: &[f64], y: &mut [f64]) -> Result<(), PredictFault> {
         let (n, m) = (self.input_order.len(), self.output_order.len());
         let cells = self.network.input_mut(0);
-        for (step, values) in x.chunks_exact(n).enumerate() {
-            for (value, column) in values.iter().zip(&self.input_order) {
-                cells[step * n + column] = *value as f32;
+        let row_len = n * self.steps;
+        for (x, cells) in x.chunks_exact(row_len).zip(cells.chunks_exact_mut(row_len)) {
+            for (step, values) in x.chunks_exact(n).enumerate() {
+                for (value, column) in values.iter().zip(&self.input_order) {
+                    let cell = if self.steps_last { column * self.steps + step } else { step * n + column };
+                    cells[cell] = *value as f32;
+                }
             }
         }
         self.network.run()?;

@@ -8,7 +8,7 @@ use tract_onnx::pb;
 use tract_onnx::prelude::Framework;
 
 use crate::error::{ModelError, Refusal};
-use crate::{limits, nodes};
+use crate::{limits, nodes, wire};
 
 /// Shape of the graph's one input and one output.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,14 +32,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut bytes = Vec::new();
     file.take(limits::FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > limits::FILE_BYTES_MAX {
-        return Err(ModelError::new(
-            Refusal::TooLarge,
-            format!("{} is larger than {} bytes", path.display(), limits::FILE_BYTES_MAX),
-            format!("at most {} MiB are allowed", limits::FILE_BYTES_MAX >> 20),
-            "use a compact model",
-        ));
-    }
+    check_size(&bytes)?;
     Ok(bytes)
 }
 
@@ -52,6 +45,18 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
     }
     text
+}
+
+fn check_size(bytes: &[u8]) -> Result<(), ModelError> {
+    if bytes.len() as u64 <= limits::FILE_BYTES_MAX {
+        return Ok(());
+    }
+    Err(ModelError::new(
+        Refusal::TooLarge,
+        format!("the file is larger than {} bytes", limits::FILE_BYTES_MAX),
+        format!("at most {} MiB are allowed", limits::FILE_BYTES_MAX >> 20),
+        "use a compact model",
+    ))
 }
 
 /// Compares the SHA-256 of the bytes with the configuration's.
@@ -77,6 +82,15 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<pb::ModelProto, ModelError> {
 
 /// Decodes the protobuf and checks nothing else.
 pub(crate) fn parse(bytes: &[u8]) -> Result<pb::ModelProto, ModelError> {
+    check_size(bytes)?;
+    if !wire::has_few_records(bytes) {
+        return Err(ModelError::new(
+            Refusal::TooLarge,
+            "the file has too many entries or nests them too deep",
+            format!("at most {} entries, {} deep, are allowed", limits::RECORDS_MAX, limits::RECORD_DEPTH_MAX),
+            "use a compact model",
+        ));
+    }
     let mut reader = bytes;
     tract_onnx::onnx()
         .proto_model_for_read(&mut reader)

@@ -8,6 +8,7 @@
 //! Words: the *work* of a node is its number of multiplications, or of numbers read and written where nothing is multiplied. *Facts*
 //! are what tract knows of a tensor: type, shape, value.
 
+use tract_onnx::pb;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_core::ops::cnn::{MaxPool, PoolSpec, SumPool};
 use tract_onnx::tract_core::ops::konst::Const;
@@ -15,6 +16,7 @@ use tract_onnx::tract_core::ops::scan::{OptScan, Scan};
 use tract_onnx::tract_hir::infer::Factoid;
 
 use crate::error::{ModelError, Refusal};
+use crate::geometry::Reads;
 use crate::{limits, lower};
 
 /// Operators that read and write each number a few times. Any other may multiply everything with everything.
@@ -25,8 +27,8 @@ const LINEAR: &[&str] =
 ///
 /// # Errors
 /// A tensor, their sum or the work of one run is over its maximum, a shape is not static, or tract refuses the graph.
-pub(crate) fn typed(mut model: InferenceModel) -> Result<TypedModel, ModelError> {
-    infer(&mut model)?;
+pub(crate) fn typed(file: &pb::ModelProto, mut model: InferenceModel) -> Result<TypedModel, ModelError> {
+    infer(file, &mut model)?;
     let typed = model.into_typed().map_err(|e| refused(&e))?;
     weigh(&typed)?;
     Ok(typed)
@@ -67,12 +69,16 @@ fn not_static(found: String) -> ModelError {
 }
 
 /// Infers every type and shape. Facts flow back from consumers, too: hence the rounds.
-fn infer(model: &mut InferenceModel) -> Result<(), ModelError> {
+fn infer(file: &pb::ModelProto, model: &mut InferenceModel) -> Result<(), ModelError> {
+    let read = file.graph.as_ref().map(|g| g.node.as_slice()).unwrap_or_default();
+    // tract puts inputs and weights in front of the file's nodes, and keeps the order of those.
+    let first = model.nodes().len().saturating_sub(read.len());
     let mut spent = Spent { bytes: vec![0; model.nodes().len()], work: vec![0; model.nodes().len()] };
     for _ in 0..limits::INFERENCE_ROUNDS_MAX {
         let mut changed = false;
         for id in 0..model.nodes().len() {
-            changed |= infer_node(model, id, &mut spent)?;
+            let node = id.checked_sub(first).and_then(|i| read.get(i));
+            changed |= infer_node(model, id, node, &mut spent)?;
         }
         if !changed {
             return all_static(model);
@@ -88,11 +94,19 @@ struct Spent {
 }
 
 /// One node: its shapes first and then, if they are bounded, its value where that is constant. True if something became known.
-fn infer_node(model: &mut InferenceModel, id: usize, spent: &mut Spent) -> Result<bool, ModelError> {
+fn infer_node(
+    model: &mut InferenceModel,
+    id: usize,
+    read: Option<&pb::NodeProto>,
+    spent: &mut Spent,
+) -> Result<bool, ModelError> {
     let node = model.node(id);
     let label = format!("node '{}' ({})", node.name, node.op.name());
     let wires = Wires::of(model, id).map_err(|e| refused(&e))?;
     let [inputs, outputs, observed] = wires.facts(model).map_err(|e| refused(&e))?;
+    if let Some(read) = read {
+        Reads::new(read, &inputs).check()?;
+    }
     let (i, o, s) = (inputs.iter().collect(), outputs.iter().collect(), observed.iter().collect());
     let mut found = model.node_mut(id).op.infer_facts(i, o, s).map_err(|e| refused(&e))?;
     let mut elements = [0, 0];
@@ -190,7 +204,7 @@ fn bounded_shape(shape: &[usize], label: &str) -> Result<u64, ModelError> {
     let count = shape.iter().try_fold(1_u64, |n, d| n.checked_mul(*d as u64)).filter(|n| *n <= limits::ELEMENTS_MAX);
     count.filter(|_| shape.len() <= limits::RANK_MAX).ok_or_else(|| {
         too_large(
-            format!("{label} has a tensor of shape {shape:?}"),
+            format!("{label} has a tensor of shape {:?}", shape.iter().map(|d| *d as i64).collect::<Vec<_>>()),
             format!("at most {} numbers on {} axes are allowed", limits::ELEMENTS_MAX, limits::RANK_MAX),
         )
     })

@@ -13,6 +13,7 @@ pub mod contract;
 mod engine;
 mod error;
 mod file;
+mod geometry;
 mod guard;
 mod halton;
 pub mod limits;
@@ -27,10 +28,12 @@ mod predictor;
 mod search;
 mod show;
 mod window;
+mod wire;
 
 use core::time::Duration;
 use flyball_config::{Model, ModelRole};
 use flyball_core::ports::Clock;
+use onnx::OnnxFile;
 
 pub use agreement::Agreement;
 pub use check::{LoadReport, SourceInfo, sources_of};
@@ -98,18 +101,10 @@ fn load_checked(
     budget: Duration,
     clock: &dyn Clock,
 ) -> Result<LoadedModel, ModelError> {
-    if bytes.len() as u64 > limits::FILE_BYTES_MAX {
-        return Err(ModelError::new(
-            Refusal::TooLarge,
-            format!("the file has {} bytes", bytes.len()),
-            format!("at most {} MiB are allowed", limits::FILE_BYTES_MAX >> 20),
-            "use a compact model",
-        ));
-    }
     file::check_hash(bytes, &model.sha256)?;
-    let proto = file::decode(bytes)?;
-    let shape = file::shape(&proto)?;
-    let contract = ModelContract::read(&proto)?;
+    let file = OnnxFile::read(bytes)?;
+    let shape = file::shape(file.proto())?;
+    let contract = ModelContract::read(file.proto())?;
     let n = contract.inputs.len();
     let wanted = match contract.window {
         None => vec![n],
@@ -133,7 +128,7 @@ fn load_checked(
         ));
     }
     let matched = check::match_configuration(&contract, model, sources)?;
-    let mut graph = engine::Graph::new(proto, shape, n, contract.outputs.len());
+    let mut graph = engine::Graph::new(file, shape, &contract);
     let mut plan = graph.plan(1)?;
     check::check_golden(&contract, &mut plan)?;
     let agreement = agreement::check(graph.file(), &contract, plan.network_mut())?;

@@ -2,6 +2,10 @@
 
 /// Bytes of a model file. Compact models have kilobytes; 64 MiB leaves room for the largest that meets a scan budget.
 pub const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Fields of variable length in a file (messages, texts, lists). A graph of the largest number of nodes has some hundred thousand.
+pub const RECORDS_MAX: usize = 1 << 17;
+/// Messages inside messages. A weight of a node of the graph is four deep; a subgraph adds three.
+pub const RECORD_DEPTH_MAX: usize = 32;
 /// Nodes of a graph. A compact network has tens; ten thousand keeps the load time in seconds.
 pub const NODES_MAX: usize = 10_000;
 /// Rows of one batched run: 32 starting points with 33 columns each.

@@ -36,6 +36,11 @@ impl OnnxFile {
         Ok(Self { proto })
     }
 
+    /// The decoded file.
+    pub(crate) fn proto(&self) -> &pb::ModelProto {
+        &self.proto
+    }
+
     /// tract's typed graph for this many rows; other dimensions as the file says.
     ///
     /// # Errors
@@ -62,7 +67,7 @@ impl OnnxFile {
             for (slot, shape) in shapes.iter().enumerate() {
                 model.set_input_fact(slot, f32::fact(*shape).into()).map_err(|e| refused(&e))?;
             }
-            guard::typed(model)
+            guard::typed(&self.proto, model)
         })
     }
 }

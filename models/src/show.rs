@@ -14,6 +14,7 @@ use tract_onnx::pb::ModelProto;
 use crate::contract::{ModelContract, WindowRun};
 use crate::error::ModelError;
 use crate::network::{How, Network};
+use crate::onnx::OnnxFile;
 use crate::{file, limits, lower};
 
 /// Names of folded nodes that are listed; more are counted.
@@ -24,14 +25,15 @@ const FOLDED_LISTED: usize = 12;
 /// # Errors
 /// The bytes are no ONNX file or neither engine can run the graph. A contract that is missing or wrong is told in the text.
 pub fn show(bytes: &[u8], rows: usize, clock: &dyn Clock) -> Result<String, ModelError> {
-    let proto = file::decode(bytes)?;
-    let contract = ModelContract::read(&proto);
-    let typed = lower::typed(&proto, rows)?;
+    let file = OnnxFile::read(bytes)?;
+    let proto = file.proto();
+    let contract = ModelContract::read(proto);
+    let typed = file.typed(rows)?;
     let graph = lower::lower(&typed).ok();
     let mut network = Network::new(typed)?;
     let mut text = String::new();
     // Writing to a String cannot fail.
-    let _ = write_file(&mut text, bytes, &proto);
+    let _ = write_file(&mut text, bytes, proto);
     let bounds = match (&contract, &graph) {
         (Ok(contract), Some(graph)) => training_box(contract, graph).and_then(|limits| certify(graph, &limits).ok()),
         _ => None,
@@ -40,7 +42,7 @@ pub fn show(bytes: &[u8], rows: usize, clock: &dyn Clock) -> Result<String, Mode
         Ok(contract) => write_contract(&mut text, contract, bounds.as_ref()),
         Err(why) => writeln!(text, "\nno contract: {}; {}", why.found, why.allowed),
     };
-    let _ = write_engine(&mut text, &proto, &network);
+    let _ = write_engine(&mut text, proto, &network);
     let _ = write_time(&mut text, &mut network, contract.as_ref().ok(), clock);
     let _ = write_streaming(&mut text, contract.as_ref().ok(), graph.as_ref());
     if let Some(program) = network.program() {

@@ -83,11 +83,6 @@ impl Window {
         self.warm_up
     }
 
-    /// True when one step is run at a time.
-    pub(crate) fn is_streamed(&self) -> bool {
-        matches!(self.way, Way::Streamed { .. })
-    }
-
     pub(crate) fn reset(&mut self) {
         self.memory.copy_from_slice(&self.at_start);
     }

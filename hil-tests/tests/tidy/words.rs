@@ -63,6 +63,7 @@ const BANS: &[Ban] = &[
             ("adapters/", "links wait for the wire and for reconnects"),
             ("hil-tests/rig/", "the simulated PLC paces its scan, proxies delay bytes"),
             ("hil-tests/src/", "harness of tests on real sockets"),
+            ("models/bench/src/measure.rs", "rests between turns, so that the kernel need not stop a real-time thread"),
         ],
         instead: "waiting belongs to the pacer (Clock::wait_until) and to the link threads; give what must wait a thread of its own",
     },

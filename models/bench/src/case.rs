@@ -63,13 +63,15 @@ pub struct Window {
     pub axis: usize,
 }
 
-/// What is timed.
+/// What is timed. Only this engine has derivatives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
     /// The outputs.
     Value,
-    /// The outputs and the derivative of the first one by every input; only this engine does that.
-    ValueAndGradient,
+    /// The outputs, and the derivative of the sum of the first one's numbers by every input: one sweep back.
+    Gradient,
+    /// The outputs, and the derivative of each number of the first one by every input.
+    Jacobian,
 }
 
 /// What our p50 is held against.
@@ -81,8 +83,8 @@ pub enum Goal {
     OfOurs {
         /// Name of that case.
         case: String,
-        /// Allowed ratio.
-        at_most: f64,
+        /// Allowed ratio; without one the ratio is only told.
+        at_most: Option<f64>,
     },
 }
 

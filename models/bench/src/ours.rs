@@ -1,9 +1,10 @@
-//! This engine as a contender: the network as the predictor port runs it, or one step of a streamed window.
+//! This engine as a contender: the network as the predictor port runs it, one step of a streamed window, or a program with derivatives.
 
 use std::sync::Arc;
 
+use flyball_engine::gradient::{jacobian, vjp};
 use flyball_engine::stream::stream;
-use flyball_engine::{Instance, Path, Program};
+use flyball_engine::{Graph, Instance, Path, Program};
 use flyball_models::{How, Network, lower};
 use prost::Message;
 use tract_onnx::pb;
@@ -19,8 +20,8 @@ pub const NAME: &str = "flyball";
 /// # Errors
 /// The engine refuses the graph.
 pub fn prepare(case: &Case) -> Result<(Box<dyn Contender>, Option<String>), String> {
-    if case.work == Work::ValueAndGradient {
-        return Err("programs with gradients are not in this build".to_owned());
+    if case.work != Work::Value {
+        return Ok((Box::new(derived(case)?), None));
     }
     if let Some(window) = &case.window {
         return Ok((Box::new(streamed(window)?), Some(format!("{NAME} streams the window's own graph"))));
@@ -70,6 +71,57 @@ impl Contender for Whole {
     }
 }
 
+/// The graph of a file.
+fn graph(bytes: &[u8], rows: usize) -> Result<Graph, String> {
+    let file = pb::ModelProto::decode(bytes).map_err(|e| e.to_string())?;
+    let typed = lower::typed(&file, rows).map_err(|e| e.to_string())?;
+    lower::lower(&typed).map_err(|e| e.to_string())
+}
+
+fn compile(graph: &Graph) -> Result<Instance, String> {
+    let program = Program::compile(graph, Path::best()).map_err(|e| e.to_string())?;
+    Ok(Arc::new(program).instance())
+}
+
+/// A program whose outputs are those of the network, then derivatives.
+struct Derived(Instance);
+
+fn derived(case: &Case) -> Result<Derived, String> {
+    let value = graph(&case.bytes, case.rows)?;
+    let inputs = value.inputs();
+    if case.work == Work::Jacobian {
+        return Ok(Derived(compile(&jacobian(&value, inputs, &[0]).map_err(|e| e.to_string())?)?));
+    }
+    let mut instance = compile(&vjp(&value, inputs, &[0]).map_err(|e| e.to_string())?)?;
+    // Every number of the output counts once in the sum.
+    instance.input_mut(inputs.len()).fill(1.0);
+    Ok(Derived(instance))
+}
+
+impl Contender for Derived {
+    fn name(&self) -> &str {
+        NAME
+    }
+
+    fn set_input(&mut self, input: usize, numbers: &[f32]) -> Result<(), String> {
+        self.0.input_mut(input).copy_from_slice(numbers);
+        Ok(())
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        self.0.run();
+        Ok(())
+    }
+
+    fn output(&self, output: usize) -> Result<Vec<f32>, String> {
+        Ok(self.0.output(output).to_vec())
+    }
+
+    fn counted(&self) -> bool {
+        true
+    }
+}
+
 /// One step of a window with its states, which go round through `memory` as the predictor keeps them.
 struct Streamed {
     instance: Instance,
@@ -81,13 +133,10 @@ struct Streamed {
 }
 
 fn streamed(window: &Window) -> Result<Streamed, String> {
-    let file = pb::ModelProto::decode(window.bytes.as_slice()).map_err(|e| e.to_string())?;
-    let typed = lower::typed(&file, 1).map_err(|e| e.to_string())?;
-    let graph = lower::lower(&typed).map_err(|e| e.to_string())?;
+    let graph = graph(&window.bytes, 1)?;
     let form = stream(&graph, 0, window.axis).map_err(|e| e.to_string())?;
-    let program = Arc::new(Program::compile(&form.graph, Path::best()).map_err(|e| e.to_string())?);
     let (inputs, outputs) = (graph.inputs().len(), graph.outputs().len());
-    Ok(Streamed { instance: program.instance(), memory: form.initial, inputs, outputs })
+    Ok(Streamed { instance: compile(&form.graph)?, memory: form.initial, inputs, outputs })
 }
 
 impl Contender for Streamed {

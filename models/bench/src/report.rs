@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::case::{Case, Goal};
+use crate::case::{Case, Goal, Work};
 use crate::ceiling::Ceiling;
 use crate::measure::{Allocations, Times};
 use crate::onnx_runtime::Library;
@@ -15,7 +15,7 @@ pub struct Outcome {
     pub case: Case,
     /// Of one run, if they could be counted.
     pub multiply_adds: Option<u64>,
-    /// The ceiling in nanoseconds.
+    /// The ceiling in nanoseconds, of the value.
     pub shortest_ns: Option<f64>,
     /// Cache level that the weights fit in.
     pub level: &'static str,
@@ -55,29 +55,31 @@ impl Verdict {
     pub fn of(results: &[Outcome]) -> Self {
         let mut verdict = Self::default();
         for result in results {
-            if result.compared.is_err() {
-                verdict.missed += 1;
-            } else if result.case.goal.is_some() {
-                match reached(result, results) {
-                    Some((ratio, at_most)) if ratio <= at_most => verdict.met += 1,
-                    Some(_) => verdict.missed += 1,
-                    None => verdict.open += 1,
-                }
+            match (&result.compared, ratio(result, results), at_most(result)) {
+                (Err(_), ..) => verdict.missed += 1,
+                (Ok(_), _, None) => {}
+                (Ok(_), Some(ratio), Some(at_most)) if ratio <= at_most => verdict.met += 1,
+                (Ok(_), Some(_), Some(_)) => verdict.missed += 1,
+                (Ok(_), None, Some(_)) => verdict.open += 1,
             }
         }
         verdict
     }
 }
 
-/// The ratio that a case reached and the one it is allowed.
-fn reached(result: &Outcome, all: &[Outcome]) -> Option<(f64, f64)> {
-    let ours = result.ours()?.single.p50 as f64;
+/// Our p50 over what the case's goal names, else over the best peer's.
+fn ratio(result: &Outcome, all: &[Outcome]) -> Option<f64> {
+    let other = match &result.case.goal {
+        Some(Goal::OfOurs { case, .. }) => all.iter().find(|r| r.case.name == *case)?.ours()?,
+        Some(Goal::OfBestPeer(_)) | None => result.best_peer()?,
+    };
+    Some(result.ours()?.single.p50 as f64 / other.single.p50.max(1) as f64)
+}
+
+fn at_most(result: &Outcome) -> Option<f64> {
     match result.case.goal.as_ref()? {
-        Goal::OfBestPeer(at_most) => Some((ours / result.best_peer()?.single.p50 as f64, *at_most)),
-        Goal::OfOurs { case, at_most } => {
-            let other = all.iter().find(|r| r.case.name == *case)?.ours()?.single.p50 as f64;
-            Some((ours / other, *at_most))
-        }
+        Goal::OfBestPeer(at_most) => Some(*at_most),
+        Goal::OfOurs { at_most, .. } => *at_most,
     }
 }
 
@@ -114,7 +116,9 @@ pub fn header(ceiling: &Ceiling, clock_ns: u64, library: &Result<Library, String
 pub fn block(result: &Outcome) -> String {
     let mut out = String::new();
     let case = &result.case;
-    let work = result.multiply_adds.map_or("multiply-adds not counted".to_owned(), |n| format!("{n} multiply-adds"));
+    let alone = if case.work == Work::Value { "" } else { " for the value alone" };
+    let work =
+        result.multiply_adds.map_or("multiply-adds not counted".to_owned(), |n| format!("{n} multiply-adds{alone}"));
     let weights = format!("{} of weights ({})", size(case.weight_bytes), result.level);
     let ceiling = result.shortest_ns.map_or(String::new(), |ns| format!(", ceiling {} us", us(ns)));
     let _ = writeln!(out, "\n{}: {work}, {weights}{ceiling}", case.name);
@@ -167,45 +171,61 @@ pub fn block(result: &Outcome) -> String {
 #[must_use]
 pub fn summary(results: &[Outcome], verdict: &Verdict) -> String {
     let mut out = String::new();
+    let width = results.iter().map(|r| r.case.name.len()).max().unwrap_or(0);
     let _ = writeln!(
         out,
-        "\n{:<44} {:>9} {:>9}  {:<22} {:>7} {:>8} {:<8} {:>10} {:>10}",
+        "\n{:<width$} {:>9} {:>9}  {:<20} {:>6} {:>8} {:<7} {:>9} {:>9}",
         "p50, us", "ours", "peer's", "best peer", "ratio", "at most", "goal", "our tail", "its tail"
     );
     for result in results {
         let (ours, peer) = (result.ours(), result.best_peer());
-        let p50 = |t: Option<&Times>| t.map_or("-".to_owned(), |t| us(t.single.p50 as f64));
-        let tail = |t: Option<&Times>| t.map_or("-".to_owned(), |t| format!("{:.2}", t.single.tail()));
-        let name = peer.map_or("-", |t| &t.name);
-        let (ratio, at_most, goal) = match (reached(result, results), &result.case.goal) {
-            (Some((ratio, at_most)), _) => {
-                (format!("{ratio:.2}"), format!("{at_most:.2}"), if ratio <= at_most { "met" } else { "MISSED" })
-            }
-            (None, Some(Goal::OfBestPeer(at_most) | Goal::OfOurs { at_most, .. })) => {
-                ("-".to_owned(), format!("{at_most:.2}"), "open")
-            }
-            (None, None) => {
-                let ratio = ours.zip(peer).map(|(o, p)| o.single.p50 as f64 / p.single.p50 as f64);
-                (ratio.map_or("-".to_owned(), |r| format!("{r:.2}")), "-".to_owned(), "")
-            }
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        let p50 = |t: Option<&Times>| or_dash(t.map(|t| us(t.single.p50 as f64)));
+        let tail = |t: Option<&Times>| or_dash(t.map(|t| format!("{:.2}", t.single.tail())));
+        let two = |number: Option<f64>| or_dash(number.map(|n| format!("{n:.2}")));
+        let mark = if matches!(result.case.goal, Some(Goal::OfOurs { .. })) { "*" } else { "" };
+        let (ratio, at_most) = (ratio(result, results), at_most(result));
+        let goal = match (&result.compared, ratio, at_most) {
+            (Err(_), ..) => "DIFFER",
+            (_, _, None) => "",
+            (_, None, Some(_)) => "open",
+            (_, Some(ratio), Some(at_most)) if ratio <= at_most => "met",
+            (_, Some(_), Some(_)) => "MISSED",
         };
         let _ = writeln!(
             out,
-            "{:<44} {:>9} {:>9}  {name:<22} {ratio:>7} {at_most:>8} {goal:<8} {:>10} {:>10}",
+            "{:<width$} {:>9} {:>9}  {:<20} {:>6} {:>8} {goal:<7} {:>9} {:>9}",
             result.case.name,
             p50(ours),
             p50(peer),
+            peer.map_or("-", |t| &t.name),
+            two(ratio) + mark,
+            two(at_most),
             tail(ours),
             tail(peer)
         );
     }
-    for result in results {
-        if let Some(Goal::OfOurs { case, .. }) = &result.case.goal {
-            let _ = writeln!(out, "the ratio of '{}' is to our own p50 of '{case}'", result.case.name);
-        }
+    if results.iter().any(|r| matches!(r.case.goal, Some(Goal::OfOurs { .. }))) {
+        let _ = writeln!(
+            out,
+            "* of our own p50: of the whole window for a streaming step, of the value alone for derivatives"
+        );
     }
+    let both = results.iter().filter_map(|r| Some((r.ours()?.single.tail(), r.best_peer()?.single.tail())));
+    let (beside, shorter) = both.fold((0, 0), |(n, s), (ours, its)| (n + 1, s + usize::from(ours <= its)));
+    let counted = results.iter().filter_map(|r| match r.ours()?.allocations {
+        Allocations::PerRun(n) => Some(n),
+        Allocations::NoCounter | Allocations::NotSeen => None,
+    });
+    let (runs, free) = counted.fold((0, 0), |(n, f), a| (n + 1, f + usize::from(a == 0.0)));
     let Verdict { met, missed, open } = verdict;
-    let _ = writeln!(out, "goals: {met} met, {missed} missed, {open} not judged; a tail is p99.9 / p50");
+    if met + missed + open > 0 {
+        let _ = writeln!(out, "goals: {met} met, {missed} missed, {open} not judged");
+    }
+    let _ = writeln!(out, "tail (p99.9 / p50) no longer than the best peer's: {shorter} of {beside}");
+    if runs > 0 {
+        let _ = writeln!(out, "no allocation in a run: {free} of {runs}");
+    }
     out
 }
 

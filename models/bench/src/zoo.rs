@@ -68,12 +68,19 @@ pub fn cases() -> Result<Vec<Case>, String> {
     for activation in ["Relu", "Tanh"] {
         all.push(case(&mlp_name(&small, activation), &mlp(&small, activation), 64, 0.70)?);
     }
+    let gradient = "gradient: derivative of the sum of all outputs by every input, one sweep back";
+    let jacobian = "Jacobian: derivative of each output by every input";
     for (layers, activation) in [(small, "Relu"), (small, "Tanh"), (large, "Relu")] {
-        let mut gradient = case(&mlp_name(&layers, activation), &mlp(&layers, activation), 1, 0.0)?;
-        gradient.work = Work::ValueAndGradient;
-        gradient.goal = Some(Goal::OfOurs { case: gradient.name.clone(), at_most: 3.0 });
-        gradient.name += ", value + gradient";
-        all.push(gradient);
+        for (work, kind, about, at_most) in
+            [(Work::Gradient, "gradient", gradient, Some(3.0)), (Work::Jacobian, "Jacobian", jacobian, None)]
+        {
+            let mut derived = case(&mlp_name(&layers, activation), &mlp(&layers, activation), 1, 0.0)?;
+            derived.work = work;
+            derived.about = about.to_owned();
+            derived.goal = Some(Goal::OfOurs { case: derived.name.clone(), at_most });
+            derived.name += &format!(", value + {kind}");
+            all.push(derived);
+        }
     }
     Ok(all)
 }
@@ -204,6 +211,6 @@ fn step(cell: Cell) -> Result<Case, String> {
     let states = cell.gates() - 2; // One state of a GRU, two of an LSTM.
     step.carried = (1..=states).map(|place| Carried { output: place, input: place }).collect();
     step.window = Some(Window { bytes: recurrent(cell, STEPS, false), axis: 1 });
-    step.goal = Some(Goal::OfOurs { case: format!("{}, batch 1", window_name(cell)), at_most: 1.0 / 20.0 });
+    step.goal = Some(Goal::OfOurs { case: format!("{}, batch 1", window_name(cell)), at_most: Some(1.0 / 20.0) });
     Ok(step)
 }

@@ -68,6 +68,42 @@ fn a_run_does_not_depend_on_the_runs_before_it_unless_states_are_carried() {
 }
 
 #[test]
+fn derivatives_are_those_of_the_value() {
+    let mut case = Case::read("mlp", zoo::mlp(&[3, 8, 2], "Tanh"), 1).expect("built here");
+    let mut value = tract_plan::prepare(&case).expect("loads");
+    let x = case.feed(0).remove(0);
+    let step = 1e-2;
+    let mut at = |place: usize, by: f32| {
+        let mut moved = x.clone();
+        moved[place] += by;
+        value.set_input(0, &moved).expect("fits");
+        value.run().expect("runs");
+        value.output(0).expect("it was run")
+    };
+    // [input][output], by central differences.
+    let slopes: Vec<Vec<f32>> = (0..3)
+        .map(|i| at(i, step).iter().zip(at(i, -step)).map(|(high, low)| (high - low) / (2.0 * step)).collect())
+        .collect();
+    let mut derivative = |work| {
+        case.work = work;
+        let (mut ours, _) = ours::prepare(&case).expect("loads");
+        ours.set_input(0, &x).expect("fits");
+        ours.run().expect("runs");
+        ours.output(1).expect("it was run")
+    };
+    let (gradient, jacobian) = (derivative(Work::Gradient), derivative(Work::Jacobian));
+    assert_eq!((gradient.len(), jacobian.len()), (3, 6));
+    for (input, slope) in slopes.iter().enumerate() {
+        let sum: f32 = slope.iter().sum();
+        assert!((gradient[input] - sum).abs() < 1e-3, "input {input}: {} and {sum}", gradient[input]);
+        for (output, slope) in slope.iter().enumerate() {
+            let found = jacobian[output * 3 + input];
+            assert!((found - slope).abs() < 1e-3, "output {output} by input {input}: {found} and {slope}");
+        }
+    }
+}
+
+#[test]
 fn multiply_adds_are_those_of_the_shapes() {
     let counted = |name: &str, bytes: Vec<u8>, rows: usize| {
         let case = Case::read(name, bytes, rows).expect("built here");

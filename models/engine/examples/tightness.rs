@@ -18,7 +18,7 @@ mod program;
 #[allow(dead_code, reason = "the tests use more of it")]
 mod sampling;
 
-use program::{Lanes, ORDERS};
+use program::Lanes;
 use sampling::{Random, holds};
 
 /// Half the width of each input's interval; inputs are scaled to about -1 to 1.
@@ -42,15 +42,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     for net in nets::all() {
         for (seed, radius) in (1..).zip(RADII) {
             let inputs: usize = net.graph.inputs().iter().map(|n| net.graph.shape(*n).iter().product::<usize>()).sum();
-            let mut random = Random(seed);
+            let mut random = Random::new(seed);
             let centres: Vec<f64> = (0..inputs).map(|_| random.between(-1.0, 1.0)).collect();
             let at: Vec<(f32, f32)> = centres.iter().map(|c| ((c - radius) as f32, (c + radius) as f32)).collect();
             let plain = certify(&net.graph, &at)?;
             let split = certify_split(&net.graph, &at, SPLITS)?.outputs.concat();
-            let mut run = sampling::program(&net.graph, ORDERS[0]);
+            let mut run = sampling::compiled(&net.graph);
             let mut seen = holds(net.name, &at, &split, points, seed, &mut run)[0];
             for direction in [1.0, -1.0] {
-                let found = search(&net.graph, &at, direction, &mut random);
+                let found = search(&mut run, &at, direction, &mut random);
                 assert!(split[0].contains(found), "{}: {found} outside {:?}", net.name, split[0]);
                 seen = Interval { low: seen.low.min(found), high: seen.high.max(found) };
             }
@@ -74,12 +74,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// A compiled network.
+type Run = dyn FnMut(&[Lanes]) -> Vec<[f64; program::POINTS]>;
+
 /// The largest (or smallest) first output that is found by moving one input at a time, or all of them a little, from many points.
-fn search(graph: &Graph, at: &[(f32, f32)], direction: f64, random: &mut Random) -> f64 {
-    let mut best: Lanes = [0.0; program::POINTS];
+fn search(run: &mut Run, at: &[(f32, f32)], direction: f64, random: &mut Random) -> f64 {
     let mut from = sampling::points(random, at);
-    let value = |x: &[Lanes]| program::run(graph, ORDERS[0], x)[0].map(|v| (f64::from(v) * direction) as f32);
-    best.clone_from(&value(&from));
+    let mut value = |x: &[Lanes]| run(x)[0].map(|v| v * direction);
+    let mut best = value(&from);
     for round in 0..SEARCH {
         let mut to = from.clone();
         for p in 0..program::POINTS {
@@ -102,7 +104,7 @@ fn search(graph: &Graph, at: &[(f32, f32)], direction: f64, random: &mut Random)
             }
         }
     }
-    f64::from(best.into_iter().fold(f32::NEG_INFINITY, f32::max)) * direction
+    best.into_iter().fold(f64::NEG_INFINITY, f64::max) * direction
 }
 
 /// Microseconds of a run with each tightness, and of a deviation with the last.

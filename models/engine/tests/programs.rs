@@ -59,7 +59,7 @@ fn a_row_has_the_same_bits_alone_and_among_others() {
         let (one, many) =
             (mlp(&mut Random(seed), 1, &sizes, Unary::Relu), mlp(&mut Random(seed), 64, &sizes, Unary::Relu));
         let x = Random(seed + 100).list(64 * sizes[0], 1.0);
-        let all = run(&many, &[x.clone()]).remove(0);
+        let all = run(&many, std::slice::from_ref(&x)).remove(0);
         for (row, wanted) in x.chunks(sizes[0]).zip(all.chunks(sizes[3])) {
             assert_eq!(run(&one, &[row.to_vec()])[0], wanted, "seed {seed}");
         }
@@ -125,5 +125,33 @@ fn loops() {
     for (steps, features, hidden, rows) in [(1, 3, 5, 1), (7, 8, 32, 1), (32, 8, 32, 2), (5, 2, 17, 3)] {
         let graph = lstm(&mut random, steps, rows, features, hidden);
         check(&graph, &mut random);
+    }
+}
+
+/// The bias of a grouped convolution broadcasts over rows and positions; with one of each it looks like a tensor of the same shape.
+#[test]
+fn a_convolution_has_the_same_bits_alone_among_others_gathered_or_sliding() {
+    for (seed, groups, channels) in [(1, 1, 32), (2, 4, 4), (3, 2, 20), (4, 8, 8), (5, 1, 70)] {
+        let graph = |rows: usize, steps: usize| {
+            let mut random = Random(seed);
+            let mut g = Graph::new();
+            let x = g.input(&[rows, 8, steps]).unwrap();
+            let w = g.constant(&[channels, 8 / groups, 5], random.list(channels * 8 / groups * 5, 0.3)).unwrap();
+            let b = g.constant(&[channels], random.list(channels, 0.3)).unwrap();
+            let conv = Conv { strides: vec![1], dilations: vec![1], pads: vec![(0, 0)], groups };
+            let y = g.conv(x, w, Some(b), conv).unwrap();
+            g.output(y);
+            g
+        };
+        // 40 positions slide, 3 positions and one are gathered.
+        let x = Random(seed + 50).list(3 * 8 * 44, 1.0);
+        let all = run(&graph(3, 44), std::slice::from_ref(&x)).remove(0);
+        for (row, at, positions) in [(0, 0, 1), (1, 7, 1), (2, 39, 1), (1, 20, 3), (2, 3, 20)] {
+            let part: Vec<f32> = (0..8).flat_map(|c| x[(row * 8 + c) * 44 + at..][..positions + 4].to_vec()).collect();
+            let got = run(&graph(1, positions + 4), &[part]).remove(0);
+            let wanted: Vec<f32> =
+                (0..channels).flat_map(|c| all[(row * channels + c) * 40 + at..][..positions].to_vec()).collect();
+            assert_eq!(got, wanted, "seed {seed}, row {row}, position {at}");
+        }
     }
 }

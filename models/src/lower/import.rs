@@ -33,7 +33,7 @@ pub fn typed(file: &ModelProto, rows: usize) -> Result<TypedModel, ModelError> {
     caught(|| {
         let mut model = parse(file).map_err(|e| refused(&e))?;
         set_rows(&mut model, rows).map_err(|e| refused(&e))?;
-        guard::typed(model)
+        guard::typed(file, model)
     })
 }
 

@@ -58,15 +58,15 @@ fn reshapes_move_nothing() {
 
 #[test]
 fn slices_with_steps_negative_axes_and_ends_outside() {
-    let cases: [(&[i64], &[i64], &[i64], &[i64]); 6] = [
-        (&[1], &[3], &[1], &[1]),
-        (&[0, 1], &[2, 100], &[-2, -1], &[1, 2]),
-        (&[-1], &[i64::MIN + 1], &[2], &[-1]),
-        (&[-1], &[-100], &[1], &[-2]),
-        (&[-3], &[-1], &[2], &[1]),
-        (&[5, 3], &[1, 0], &[2, 1], &[-2, -1]),
+    let cases: [[&[i64]; 4]; 6] = [
+        [&[1], &[3], &[1], &[1]],
+        [&[0, 1], &[2, 100], &[-2, -1], &[1, 2]],
+        [&[-1], &[i64::MIN + 1], &[2], &[-1]],
+        [&[-1], &[-100], &[1], &[-2]],
+        [&[-3], &[-1], &[2], &[1]],
+        [&[5, 3], &[1, 0], &[2, 1], &[-2, -1]],
     ];
-    for (starts, ends, axes, steps) in cases {
+    for [starts, ends, axes, steps] in cases {
         let file = moved(18, |f, x| {
             let [s, e, a, d] = [starts, ends, axes, steps].map(|list| f.ints(&[list.len()], list));
             vec![f.node("Slice", &[x, &s, &e, &a, &d], &[])]

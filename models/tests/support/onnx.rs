@@ -133,7 +133,7 @@ impl Onnx {
             name: name.clone(),
             data_type,
             dims: shape.iter().map(|n| *n as i64).collect(),
-            raw_data: raw_data.into(),
+            raw_data,
             ..TensorProto::default()
         });
         name

@@ -379,7 +379,8 @@ pub fn certify(graph: &Graph, inputs: &[(f32, f32)]) -> Result<OutputBounds, Bou
     certify_split(graph, inputs, 0)
 }
 
-/// As [`certify`], and the inputs' intervals are halved up to `splits` times where it tightens the bounds most. Each split costs two runs.
+/// As [`certify`], and the inputs' intervals are halved up to `splits` times where it tightens the bounds most. Each split costs two runs;
+/// there are fewer where all of them together would take more than eight times the work that one run may take.
 ///
 /// # Errors
 /// Number or order of the limits is wrong, or the graph is too large.
@@ -405,6 +406,8 @@ pub fn certify_split(graph: &Graph, inputs: &[(f32, f32)], splits: usize) -> Res
             Certifier::tightest(graph)?
         }
     };
+    let affordable = usize::try_from(4 * WORK_MAX / tight.work.max(1)).unwrap_or(usize::MAX);
+    let splits = splits.min(affordable);
     let mut outputs = intervals.clone();
     Search::new(low, high).run(&mut tight, splits, &mut outputs)?;
     if outputs.iter().all(|o| o.is_finite()) {

@@ -9,8 +9,8 @@
 //!   order, with or without fused multiply-add. Partial sums that nobody else reads may be continued (a bias may start the accumulation)
 //!   and constant factors may be multiplied into weights, as long as these stay normal numbers.
 //! * Functions have a relative error of at most 1e-6 ([`round::ACTIVATION`]), plus the same absolute error at the scale of the operands
-//!   where a kernel may subtract 1 from such a number or add it; tanh, erf and sigmoid never exceed 1. Single operations are rounded to nearest. Results that are no normal
-//!   numbers may be flushed to zero.
+//!   where a kernel may subtract 1 from such a number or add it; tanh, erf and sigmoid never exceed 1. Single operations are rounded to
+//!   nearest. Results that are no normal numbers may be flushed to zero.
 //! * NaN stays NaN.
 //!
 //! # Why it holds
@@ -43,6 +43,7 @@
 
 mod api;
 mod backward;
+mod build;
 mod extreme;
 mod forward;
 mod functions;

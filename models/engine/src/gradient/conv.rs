@@ -123,9 +123,8 @@ struct Spread {
     total: usize,
     start: usize,
     end: usize,
-    /// Places by which the first output lies before `start`, and places by which `start` lies before it.
+    /// Places by which the first output lies before `start`: it saw padding only.
     ahead: usize,
-    behind: usize,
     stride: usize,
     outputs: usize,
 }
@@ -134,26 +133,16 @@ impl Spread {
     fn new(conv: &Conv, axis: usize, kernel: &[usize], input: usize, outputs: usize) -> Self {
         let reach = (kernel[axis] - 1) * conv.dilations[axis];
         let (stride, pad) = (conv.strides[axis], conv.pads[axis].0);
-        let total = input + reach;
-        let length = (outputs - 1) * stride + 1;
-        let start = reach.saturating_sub(pad).min(total - 1);
+        let (total, length) = (input + reach, (outputs - 1) * stride + 1);
+        let start = reach.saturating_sub(pad);
         // At least one place, even if padding is all that the outputs saw.
         let end = (reach + length).saturating_sub(pad).clamp(start + 1, total);
-        let first = start + pad;
-        Self {
-            total,
-            start,
-            end,
-            ahead: first.saturating_sub(reach),
-            behind: reach.saturating_sub(first),
-            stride,
-            outputs,
-        }
+        Self { total, start, end, ahead: pad.saturating_sub(reach), stride, outputs }
     }
 
     /// The output at a place of `start..end`, if there is one.
     fn output(&self, at: usize) -> Option<usize> {
-        let place = (at + self.ahead).checked_sub(self.behind)?;
-        (place % self.stride == 0 && place / self.stride < self.outputs).then_some(place / self.stride)
+        let place = at + self.ahead;
+        (place.is_multiple_of(self.stride) && place / self.stride < self.outputs).then_some(place / self.stride)
     }
 }

@@ -19,7 +19,15 @@ impl Backward {
             let is_narrow = narrow[column] == 1 && sb[column] > 1;
             let factor = if is_narrow { self.graph.reduce(ReduceKind::Sum, b, &[column])? } else { b };
             let factor = self.swapped(factor)?;
-            let product = self.graph.matmul(adjoint, factor)?;
+            let product = match self.seeds {
+                // The rows of the factor are the product, one per seed.
+                Some(seeds) if elements(&sb[..row]) == 1 && self.is_identity(adjoint, seeds) => {
+                    let mut shape = vec![1; sa.len() + 1];
+                    (shape[0], shape[sa.len()]) = (seeds, sa[column]);
+                    self.graph.reshape(factor, &shape)?
+                }
+                _ => self.graph.matmul(adjoint, factor)?,
+            };
             let sum = self.sum_to(product, &over(sa[row], sa[column]), &sa)?;
             self.contribute(a, sum);
         }
@@ -37,6 +45,14 @@ impl Backward {
             self.contribute(b, sum);
         }
         Ok(())
+    }
+
+    /// True for the seeds of the last layer's outputs: constant, the same for all rows, 1 where the output is the seed's own.
+    fn is_identity(&self, adjoint: Node, seeds: usize) -> bool {
+        let shape = self.graph.shape(adjoint);
+        let is_square = shape[shape.len() - 1] == seeds && elements(shape) == seeds * seeds;
+        let diagonal = |(i, value): (usize, &f32)| *value == f32::from(u8::from(i % (seeds + 1) == 0));
+        is_square && self.graph.constant_data(adjoint).is_some_and(|data| data.iter().enumerate().all(diagonal))
     }
 
     /// The adjoint of one matrix b that multiplies a whole batch a: all rows of the batch in one product.

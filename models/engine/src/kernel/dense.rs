@@ -3,7 +3,7 @@
 //! Lanes lie across outputs. A *tile* is some rows by some vectors of one group, held in registers while the terms go by; its shape
 //! depends on the instruction set, the order of accumulation ([`super::order`]) does not.
 
-use fearless_simd::{Simd, SimdBase, f32x16};
+use fearless_simd::{Select, Simd, SimdBase, f32x16};
 
 use super::order::{Group, groups};
 use super::{LANES, load, store};
@@ -20,7 +20,7 @@ pub(crate) enum Start<'a> {
     Rows(&'a [f32]),
 }
 
-/// `out[row][j] = start + sum over i of x[row][i] weights[i][j]`, rows close together in all three.
+/// `out[row][j] = start + sum over i of x[row][i] weights[i][j]`, rows close together in all three; `relu` of it when asked for.
 pub(crate) fn dense<S: Simd>(
     simd: S,
     x: &[f32],
@@ -28,6 +28,7 @@ pub(crate) fn dense<S: Simd>(
     packed: &[f32],
     outputs: usize,
     start: Start<'_>,
+    relu: bool,
     out: &mut [f32],
 ) {
     simd.vectorize(
@@ -37,7 +38,7 @@ pub(crate) fn dense<S: Simd>(
             for group in groups(outputs) {
                 let weights = &packed[at..at + group.width() * terms];
                 at += group.width() * terms;
-                let job = Job { x, terms, weights, outputs, group, start };
+                let job = Job { x, terms, weights, outputs, group, start, relu };
                 match group.vectors {
                     4 => job.run::<S, 4, 64, 1>(simd, out),
                     2 => job.run::<S, 2, 32, 2>(simd, out),
@@ -48,6 +49,9 @@ pub(crate) fn dense<S: Simd>(
     );
 }
 
+/// Where nothing is started with: as long as the widest group.
+static ZEROS: [f32; 4 * LANES] = [0.0; 4 * LANES];
+
 /// One group of outputs for all rows.
 struct Job<'a> {
     x: &'a [f32],
@@ -56,6 +60,7 @@ struct Job<'a> {
     outputs: usize,
     group: Group,
     start: Start<'a>,
+    relu: bool,
 }
 
 impl Job<'_> {
@@ -64,35 +69,35 @@ impl Job<'_> {
     fn run<S: Simd, const V: usize, const W: usize, const K: usize>(&self, simd: S, out: &mut [f32]) {
         let weights = self.weights.as_chunks::<W>().0;
         let rows = out.len() / self.outputs;
-        let wide = <S::f32s as SimdBase<S>>::LEN == LANES;
+        let lanes = <S::f32s as SimdBase<S>>::LEN;
         let mut row = 0;
         // With 32 wide registers a tile of 4 rows by the whole group fits; with 16 narrow ones, one vector by some rows.
-        if wide {
+        if lanes == LANES {
             while row + 4 <= rows {
-                self.tile::<S, 4, V, V, W, K>(simd, row, 0, weights, out);
+                self.tile::<S, 4, V, W, W, K>(simd, row, 0, weights, out);
                 row += 4;
             }
             if row + 2 <= rows {
-                self.tile::<S, 2, V, V, W, K>(simd, row, 0, weights, out);
+                self.tile::<S, 2, V, W, W, K>(simd, row, 0, weights, out);
                 row += 2;
             }
-        } else if K == 1 && <S::f32s as SimdBase<S>>::LEN == LANES / 2 {
+        } else if K == 1 && lanes == LANES / 2 {
             while row + 4 <= rows {
                 for v in 0..V {
-                    self.tile::<S, 4, 1, V, W, K>(simd, row, v, weights, out);
+                    self.tile::<S, 4, 1, LANES, W, K>(simd, row, v, weights, out);
                 }
                 row += 4;
             }
         }
         while row < rows {
-            self.tile::<S, 1, V, V, W, K>(simd, row, 0, weights, out);
+            self.tile::<S, 1, V, W, W, K>(simd, row, 0, weights, out);
             row += 1;
         }
     }
 
-    /// `R` rows from `row` by `N` vectors from `vector`.
+    /// `R` rows from `row` by `N` vectors (`C` = 16 N outputs) from `vector`.
     #[inline(always)]
-    fn tile<S: Simd, const R: usize, const N: usize, const V: usize, const W: usize, const K: usize>(
+    fn tile<S: Simd, const R: usize, const N: usize, const C: usize, const W: usize, const K: usize>(
         &self,
         simd: S,
         row: usize,
@@ -101,20 +106,31 @@ impl Job<'_> {
         out: &mut [f32],
     ) {
         let first = self.group.first + vector * LANES;
-        let x: [&[f32]; R] = core::array::from_fn(|r| &self.x[(row + r) * self.terms..][..self.terms]);
-        let zero = f32x16::splat(simd, 0.0);
-        let mut sums = [[[zero; K]; N]; R];
-        for (r, sums) in sums.iter_mut().enumerate() {
-            for (v, sums) in sums.iter_mut().enumerate() {
-                let column = first + v * LANES;
-                sums[0] = match self.start {
-                    Start::Zero => zero,
-                    Start::Bias(bias) => load(simd, &bias[column.min(self.outputs)..self.outputs]),
-                    Start::Rows(rows) => {
-                        let own = &rows[(row + r) * self.outputs..][..self.outputs];
-                        load(simd, &own[column.min(self.outputs)..])
-                    }
-                };
+        let mut x: [&[f32]; R] = [&[]; R];
+        for (r, x) in x.iter_mut().enumerate() {
+            *x = &self.x[(row + r) * self.terms..][..self.terms];
+        }
+        // The choice is made for slices, not for registers: those must not be touched by a branch.
+        let mut begin: [&[f32]; R] = [&ZEROS; R];
+        for (r, begin) in begin.iter_mut().enumerate() {
+            *begin = match self.start {
+                Start::Zero => &ZEROS,
+                Start::Bias(bias) => tail(bias, first),
+                Start::Rows(rows) => tail(&rows[(row + r) * self.outputs..][..self.outputs], first),
+            };
+        }
+        let mut sums = [[[f32x16::splat(simd, 0.0); K]; N]; R];
+        for r in 0..R {
+            let padded;
+            let whole = match begin[r].first_chunk::<C>() {
+                Some(whole) => whole,
+                None => {
+                    padded = pad::<C>(begin[r]);
+                    &padded
+                }
+            };
+            for v in 0..N {
+                sums[r][v][0] = load(simd, &whole[v * LANES..]);
             }
         }
         let (steps, rest) = weights.as_chunks::<K>();
@@ -127,14 +143,42 @@ impl Job<'_> {
         for (k, term) in rest.iter().enumerate() {
             multiply_add::<S, R, N, W, K>(simd, &x, done + k, term, vector, k, &mut sums);
         }
-        for (r, sums) in sums.iter().enumerate() {
+        let floor = floor(simd, self.relu);
+        for r in 0..R {
             let own = &mut out[(row + r) * self.outputs..][..self.outputs];
-            for (v, sums) in sums.iter().enumerate() {
-                let column = (first + v * LANES).min(self.outputs);
-                store(combine(sums), &mut own[column..]);
+            let own = own.get_mut(first..).unwrap_or_default();
+            match own.first_chunk_mut::<C>() {
+                Some(whole) => {
+                    for v in 0..N {
+                        store(raise(combine(&sums[r][v]), floor), &mut whole[v * LANES..][..LANES]);
+                    }
+                }
+                None => {
+                    let mut whole = [0.0; C];
+                    for v in 0..N {
+                        store(raise(combine(&sums[r][v]), floor), &mut whole[v * LANES..][..LANES]);
+                    }
+                    let n = own.len();
+                    own.copy_from_slice(&whole[..n]);
+                }
             }
         }
     }
+}
+
+/// What is left of a row from here; nothing where a padded group ends behind it.
+#[inline(always)]
+fn tail(row: &[f32], first: usize) -> &[f32] {
+    row.get(first..).unwrap_or_default()
+}
+
+/// Apart from the loop, which rarely needs it.
+#[cold]
+#[inline(never)]
+fn pad<const C: usize>(row: &[f32]) -> [f32; C] {
+    let mut whole = [0.0; C];
+    whole[..row.len()].copy_from_slice(row);
+    whole
 }
 
 #[inline(always)]
@@ -154,6 +198,19 @@ fn multiply_add<S: Simd, const R: usize, const N: usize, const W: usize, const K
             sums[r][v][k] = x.fma(weight, sums[r][v][k]);
         }
     }
+}
+
+/// Relu, the function that most results are put through, while they are still in registers: raises what is below `floor`, 0 for relu and minus
+/// infinity for nothing. Without a branch, which would drive the sums out of their registers. NaN stays.
+#[inline(always)]
+pub(crate) fn raise<S: Simd>(sum: f32x16<S>, floor: f32x16<S>) -> f32x16<S> {
+    sum.simd_lt(floor).select(floor, sum)
+}
+
+/// The floor of [`raise`].
+#[inline(always)]
+pub(crate) fn floor<S: Simd>(simd: S, relu: bool) -> f32x16<S> {
+    f32x16::splat(simd, if relu { 0.0 } else { f32::NEG_INFINITY })
 }
 
 /// Adds partial sums in the order of [`super::order`].

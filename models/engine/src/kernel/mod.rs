@@ -10,7 +10,7 @@ pub(crate) mod order;
 pub(crate) mod reduce;
 pub(crate) mod slide;
 
-use fearless_simd::{Level, Simd, SimdBase, f32x16};
+use fearless_simd::{Fallback, Level, Simd, SimdBase, f32x16};
 
 /// Numbers in one vector, on every instruction set.
 pub(crate) const LANES: usize = 16;
@@ -71,6 +71,27 @@ impl core::fmt::Display for Path {
             Self::Avx2 => "AVX2",
             Self::Avx512 => "AVX-512",
         })
+    }
+}
+
+/// What is done on one instruction set.
+pub(crate) trait Work {
+    /// Called once.
+    fn run<S: Simd>(self, simd: S);
+}
+
+/// Does it there. Written out instead of the crate's macro, which compiles all of it for SSE4.2 too: nothing would be gained over SSE2.
+pub(crate) fn on(level: Level, work: impl Work) {
+    match level {
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512(simd) => work.run(simd),
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2(simd) => work.run(simd),
+        #[cfg(target_arch = "x86_64")]
+        Level::Sse2(simd) => work.run(simd),
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon(simd) => work.run(simd),
+        _ => work.run(Fallback::new()),
     }
 }
 

@@ -6,6 +6,7 @@
 
 use fearless_simd::{Simd, SimdBase, f32x16};
 
+use super::dense::{floor, raise};
 use super::order::{Group, groups};
 use super::{LANES, load, store};
 use crate::math::Fused;
@@ -30,6 +31,8 @@ pub(crate) struct Slide {
     pub positions: usize,
     /// Place of each term's first number in the group.
     pub offsets: Vec<u32>,
+    /// Whether relu is taken of the results.
+    pub relu: bool,
 }
 
 /// Numbers of the packed form of weights [groups, channels, terms] and biases.
@@ -112,30 +115,37 @@ fn positions<S: Simd, const K: usize>(
 ) {
     let wide = <S::f32s as SimdBase<S>>::LEN == LANES;
     let plane = job.rows * job.positions;
+    let floor = floor(simd, job.relu);
     for row in 0..job.rows {
         let (from, to) = (row * job.row_step, row * job.positions);
         let mut at = 0;
         // 16 sums fit into 32 wide registers, 4 into 16 narrow ones.
         while wide && at + 4 * LANES <= job.positions {
             let sums = tile::<S, 4, K>(simd, offsets, &x[from + at..], packed);
-            write(&sums, out, plane, to + at);
+            write(&sums, floor, out, plane, to + at);
             at += 4 * LANES;
         }
         while at < job.positions {
             // The last vector overlaps the one before: the same numbers are written twice.
             let here = at.min(job.positions - LANES);
             let sums = tile::<S, 1, K>(simd, offsets, &x[from + here..], packed);
-            write(&sums, out, plane, to + here);
+            write(&sums, floor, out, plane, to + here);
             at += LANES;
         }
     }
 }
 
 #[inline(always)]
-fn write<S: Simd, const N: usize>(sums: &[[f32x16<S>; N]; TILE], out: &mut [f32], plane: usize, at: usize) {
+fn write<S: Simd, const N: usize>(
+    sums: &[[f32x16<S>; N]; TILE],
+    floor: f32x16<S>,
+    out: &mut [f32],
+    plane: usize,
+    at: usize,
+) {
     for (channel, sums) in out.chunks_exact_mut(plane).zip(sums) {
         for (v, sum) in sums.iter().enumerate() {
-            store(*sum, &mut channel[at + v * LANES..][..LANES]);
+            store(raise(*sum, floor), &mut channel[at + v * LANES..][..LANES]);
         }
     }
 }
@@ -183,7 +193,7 @@ fn add<S: Simd, const N: usize>(a: &[[f32x16<S>; N]; TILE], b: &[[f32x16<S>; N];
     let mut sums = *a;
     for (sums, b) in sums.iter_mut().zip(b) {
         for (sum, b) in sums.iter_mut().zip(b) {
-            *sum = *sum + *b;
+            *sum += *b;
         }
     }
     sums

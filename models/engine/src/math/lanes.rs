@@ -13,23 +13,42 @@ impl<S: Simd> Fused<S> for f32x16<S> {
     fn fma(self, b: impl SimdInto<f32x16<S>, S>, c: impl SimdInto<f32x16<S>, S>) -> Self {
         let simd = self.token();
         let (b, c) = (b.simd_into(simd), c.simd_into(simd));
-        match simd.level() {
-            // One instruction on these levels, and only there.
-            #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-            Level::Avx2(_) | Level::Avx512(_) => self.mul_add(b, c),
-            #[cfg(target_arch = "aarch64")]
-            Level::Neon(_) => self.mul_add(b, c),
-            _ => emulated(self, b, c),
+        if has_fma(simd) {
+            self.mul_add(b, c)
+        } else {
+            called(
+                simd,
+                #[inline(always)]
+                |_| self.mul_add_precise(b, c),
+            )
         }
     }
 }
 
-/// Hundreds of instructions; copied into every function they would make the crate's compile time a minute.
+/// True if the level has a fused multiply-add instruction, which `mul_add` then is. A constant once compiled.
+#[inline(always)]
+fn has_fma<S: Simd>(simd: S) -> bool {
+    match simd.level() {
+        #[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+        Level::Avx2(_) | Level::Avx512(_) => true,
+        #[cfg(target_arch = "aarch64")]
+        Level::Neon(_) => true,
+        _ => false,
+    }
+}
+
+/// `body`, copied in here on levels with fused multiply-add. On others the same work is many times more code, and one copy per function
+/// and level must do: with a copy per loop, compiling the crate would take minutes.
+#[inline(always)]
+pub(super) fn apart<S: Simd, R>(simd: S, body: impl FnOnce(S) -> R) -> R {
+    if has_fma(simd) { body(simd) } else { called(simd, body) }
+}
+
 #[inline(never)]
-fn emulated<S: Simd>(a: f32x16<S>, b: f32x16<S>, c: f32x16<S>) -> f32x16<S> {
-    a.token().vectorize(
+fn called<S: Simd, R>(simd: S, body: impl FnOnce(S) -> R) -> R {
+    simd.vectorize(
         #[inline(always)]
-        || a.mul_add_precise(b, c),
+        || body(simd),
     )
 }
 

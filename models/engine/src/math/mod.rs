@@ -1,4 +1,4 @@
-//! The functions of [`Unary`] and [`Binary`] on 16 lanes, written once for all CPUs.
+//! The functions of [`crate::Unary`] and [`crate::Binary`] on 16 lanes, written once for all CPUs.
 //!
 //! What every function here keeps:
 //!
@@ -30,14 +30,12 @@ pub(crate) use dispatch::{BinaryVisitor, UnaryVisitor, with_binary, with_unary};
 pub(crate) use lanes::Fused;
 pub use slices::{apply_binary, apply_unary};
 
-use crate::op::{Binary, Unary};
-
 /// A function of one number, lane by lane.
 pub(crate) trait UnaryFn: Copy {
     /// The function at x.
     fn apply<S: Simd>(self, simd: S, x: f32x16<S>) -> f32x16<S>;
 
-    /// Its derivative at `v`: the function's value where [`Unary::slope_from_output`] says so, else its argument.
+    /// Its derivative at `v`: the function's value where [`crate::Unary::slope_from_output`] says so, else its argument.
     fn slope<S: Simd>(self, simd: S, v: f32x16<S>) -> f32x16<S>;
 }
 
@@ -45,16 +43,4 @@ pub(crate) trait UnaryFn: Copy {
 pub(crate) trait BinaryFn: Copy {
     /// The function at a and b.
     fn apply<S: Simd>(self, simd: S, a: f32x16<S>, b: f32x16<S>) -> f32x16<S>;
-}
-
-/// One vector through a function that is chosen here; loops use [`with_unary`] instead.
-#[inline(always)]
-pub(crate) fn unary<S: Simd>(simd: S, function: Unary, x: f32x16<S>) -> f32x16<S> {
-    with_unary(function, dispatch::Once { simd, a: x, b: x })
-}
-
-/// Two vectors through a function that is chosen here; loops use [`with_binary`] instead.
-#[inline(always)]
-pub(crate) fn binary<S: Simd>(simd: S, function: Binary, a: f32x16<S>, b: f32x16<S>) -> f32x16<S> {
-    with_binary(function, dispatch::Once { simd, a, b })
 }

@@ -5,7 +5,7 @@ use core::f64::consts::LN_2;
 use fearless_simd::{f32x16, f64x8, prelude::*, u64x8};
 
 use super::BinaryFn;
-use super::lanes::fill;
+use super::lanes::{apart, fill};
 
 /// 2 / (k ln 2): log2(m) = 2 / ln 2 (s + s^3 / 3 + s^5 / 5 + ...) with s = (m - 1) / (m + 1); |s| < 0.172, the next term is below 2^-42.
 const LOG2: [f64; 8] = [
@@ -72,6 +72,16 @@ fn exp2<S: Simd>(y: f64x8<S>) -> f64x8<S> {
     polynomial(y - (sum - ROUND), EXP2) * scale
 }
 
+/// a^b for a >= 0, except where that is 0 times infinity in the logarithm.
+#[inline(always)]
+fn power<S: Simd>(a: f64x8<S>, b: f64x8<S>) -> f64x8<S> {
+    apart(
+        a.token(),
+        #[inline(always)]
+        |_| exp2(log2(a) * b),
+    )
+}
+
 /// a^b as IEEE 754 defines pow, except that a NaN on either side stays NaN.
 #[derive(Clone, Copy)]
 pub(crate) struct Power;
@@ -81,7 +91,7 @@ impl BinaryFn for Power {
     fn apply<S: Simd>(self, _: S, a: f32x16<S>, b: f32x16<S>) -> f32x16<S> {
         let size = a.abs();
         let ((a_low, a_high), (b_low, b_high)) = (size.widen(), b.widen());
-        let power: f32x16<S> = exp2(log2(a_low) * b_low).narrow(exp2(log2(a_high) * b_high));
+        let power: f32x16<S> = power(a_low, b_low).narrow(power(a_high, b_high));
         // 0 times infinity above.
         let is_one = size.simd_eq(1.0) | b.simd_eq(0.0);
         let power = is_one.select(fill(a, 1.0), power);

@@ -14,13 +14,17 @@ const TANH_Q: [f32; 5] = [1.0, 0.4673907, 0.0259888, 0.00033341438, 8.0591775e-7
 const LOG1P_TAIL: [f32; 9] =
     [-0.4999993, 0.33330464, -0.2495802, 0.19692121, -0.15344976, 0.10661361, -0.057460267, 0.02008826, -0.0032910071];
 
-/// x P(x^2) / Q(x^2), limited to -1 and 1. P and Q are positive, and the quotient must not fall below 1 again for large x.
+/// x P(x^2) / Q(x^2), limited to -1 and 1. For a large x the quotient must stay at 1 or above; `models/tools/minimax.py` looks at that.
 #[inline(always)]
-pub(super) fn odd_quotient<S: Simd, const N: usize>(x: f32x16<S>, p: [f32; N], q: [f32; N]) -> f32x16<S> {
+pub(super) fn odd_quotient<S: Simd, const N: usize, const M: usize>(
+    x: f32x16<S>,
+    p: [f32; N],
+    q: [f32; M],
+) -> f32x16<S> {
     let square = x * x;
-    let (above, below) = (x * polynomial(square, p), polynomial(square, q));
-    // Both are infinite for a large x, and the comparison still holds.
-    above.abs().simd_ge(below).select(fill(x, 1.0).copysign(x), above / below)
+    let (top, bottom) = (x * polynomial(square, p), polynomial(square, q));
+    // Infinite for an x beyond 1e4; then the comparison still holds.
+    top.abs().simd_ge(bottom).select(fill(x, 1.0).copysign(x), top / bottom)
 }
 
 /// `factor` / (1 + e^-z), given the parts of e^-z: |z| <= 170, garbage beyond.

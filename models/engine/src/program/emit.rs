@@ -18,6 +18,8 @@ use crate::kernel::reduce::Reduce;
 use crate::kernel::slide::{self, Slide};
 use crate::op::{Conv, Op, Unary};
 
+/// Stands between the file's nodes of one step.
+pub(super) const JOINED: &str = " + ";
 /// Products of one batched product at most; each becomes a step.
 const BATCHES_MAX: usize = 1 << 14;
 /// Everything that is known about a program before its buffers have places.
@@ -132,7 +134,11 @@ impl Emitter {
                 }
             };
             let added = self.steps.len() - begin;
-            self.origins.resize(self.origins.len() + added, Arc::clone(&node.origin));
+            let origin = match fused.of(i).map(|f| &graph.node(f.root).origin) {
+                Some(root) if *root != node.origin => format!("{root}{JOINED}{}", node.origin).into(),
+                _ => Arc::clone(&node.origin),
+            };
+            self.origins.resize(self.origins.len() + added, origin);
         }
         Ok(graph.outputs().iter().map(|o| values[o.index()][0]).collect())
     }
@@ -230,6 +236,7 @@ impl Emitter {
             row_step: if spatial == 2 { conv.strides[0] * from[2] } else { 0 },
             positions: so[1 + spatial],
             offsets: slide::order_offsets(channels, &offsets),
+            relu: fused.then == Some(Unary::Relu),
         });
         let x = value(root.inputs[0])?;
         let constant = |i: usize| root.inputs.get(i).and_then(|n| graph.constant_data(*n));
@@ -247,6 +254,17 @@ impl Emitter {
         Ok(out)
     }
 
+    /// What a product of this shape starts with; true for one row that serves all.
+    fn start(&mut self, place: Place, own: &[usize], shape: &[usize]) -> (Place, bool) {
+        let last = shape[shape.len() - 1];
+        if elements(own) == last && own.last() == Some(&last) {
+            return (place, true);
+        }
+        let from = broadcast_strides(own, shape);
+        let map = IndexMap::from_fn(shape, 0.0, |at| Some(crate::index::place(at, &from)));
+        (self.index(&map, vec![place]), false)
+    }
+
     fn matmul(
         &mut self,
         graph: &Graph,
@@ -261,6 +279,7 @@ impl Emitter {
         let (rows, terms, outputs) = (data.shape[rank - 2], sa[rank - 1], data.shape[rank - 1]);
         let x = value(data.inputs[0])?;
         let constant = graph.constant_data(data.inputs[1]);
+        let start = start.map(|(place, shape)| self.start(place, shape, &data.shape));
         let out = self.buffer(elements(&data.shape));
         let one_right = elements(&sb[..rank - 2]) == 1;
         let right_len = terms * outputs;
@@ -312,8 +331,8 @@ impl Emitter {
             let (len, first) = (rows * outputs, batch * rows * outputs);
             let start = match start {
                 None => StartAt::Zero,
-                Some((place, shape)) if elements(shape) == out.len => StartAt::Rows(place.part(first, len)),
-                Some((place, _)) => StartAt::Bias(place),
+                Some((place, true)) => StartAt::Bias(place),
+                Some((place, false)) => StartAt::Rows(place.part(first, len)),
             };
             let x = x.part(a_at * rows * terms * usize::from(!one_right), rows * terms);
             self.push(Step::Dense { x, terms, packed: b, outputs, start, then, out: out.part(first, len) });

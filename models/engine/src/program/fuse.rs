@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::simplify::uses;
 use crate::graph::{Graph, Node};
-use crate::index::elements;
 use crate::op::{Binary, Op, Unary};
 
 /// A product or convolution with what is fused into it.
@@ -35,19 +34,18 @@ pub(super) fn fuse(graph: &Graph) -> Fusion {
                 fusion.fused.insert(i, Fused { root: Node(i as u32), start: None, then: None });
             }
             Op::Binary(Binary::Add) => {
-                let takes = |product: Node, start: Node| {
+                let takes = |product: Node| {
                     let free = uses[product.index()] == 1
                         && fusion.of(product.index()).is_some_and(|f| f.start.is_none() && f.then.is_none())
                         && matches!(graph.node(product).op, Op::MatMul)
                         && graph.shape(product) == node.shape.as_slice();
-                    let (own, last) = (graph.shape(start), node.shape[node.shape.len() - 1]);
-                    let bias = elements(own) == last && own.last() == Some(&last);
-                    free && (bias || own == node.shape.as_slice())
+                    // Whatever the other side's shape: the choice must not depend on the number of rows, because it decides bits.
+                    free
                 };
                 // The later product takes the other side as its start, so that the other may be a product too.
                 let (a, b) = (node.inputs[0], node.inputs[1]);
                 let sides = if a > b { [(a, b), (b, a)] } else { [(b, a), (a, b)] };
-                if let Some((product, start)) = sides.into_iter().find(|(p, s)| takes(*p, *s)) {
+                if let Some((product, start)) = sides.into_iter().find(|(p, _)| takes(*p)) {
                     fusion.absorbed[product.index()] = true;
                     fusion.fused.remove(&product.index());
                     fusion.fused.insert(i, Fused { root: product, start: Some(start), then: None });

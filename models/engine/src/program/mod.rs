@@ -141,9 +141,9 @@ impl Program {
         self.outputs.iter().map(|port| port.shape.as_slice())
     }
 
-    /// File node of each outermost step, in order; a name stands once per step.
+    /// File nodes of the outermost steps, in order; a step may come from several.
     pub fn origins(&self) -> impl Iterator<Item = &str> {
-        self.origins.iter().map(|o| &**o)
+        self.origins.iter().flat_map(|o| o.split(emit::JOINED))
     }
 
     /// What one run costs.

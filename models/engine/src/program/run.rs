@@ -1,12 +1,12 @@
 //! Carries out the steps of a program on its arena. Total, bounded by the steps, allocates nothing.
 
-use fearless_simd::{Fallback, Level, Simd};
+use fearless_simd::{Level, Simd};
 
 use super::step::{ARENA, Place, Segment, StartAt, Step, Walk};
 use crate::kernel::dense::{Start, dense};
 use crate::kernel::reduce::reduce;
 use crate::kernel::slide::slide;
-use crate::kernel::{elementwise, order};
+use crate::kernel::{Work, elementwise, on, order};
 use crate::op::Unary;
 
 /// Axes of an element-wise walk at most, innermost run not counted.
@@ -14,17 +14,18 @@ const AXES_MAX: usize = crate::graph::RANK_MAX;
 
 /// Runs all steps on one instruction set.
 pub(crate) fn run(level: Level, steps: &[Step], weights: &[f32], arena: &mut [f32]) {
-    // Written out instead of the crate's macro, which compiles every kernel for SSE4.2 too: it would gain nothing over SSE2.
-    match level {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512(simd) => run_steps(simd, steps, weights, arena, 0),
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2(simd) => run_steps(simd, steps, weights, arena, 0),
-        #[cfg(target_arch = "x86_64")]
-        Level::Sse2(simd) => run_steps(simd, steps, weights, arena, 0),
-        #[cfg(target_arch = "aarch64")]
-        Level::Neon(simd) => run_steps(simd, steps, weights, arena, 0),
-        _ => run_steps(Fallback::new(), steps, weights, arena, 0),
+    on(level, Run { steps, weights, arena });
+}
+
+struct Run<'a> {
+    steps: &'a [Step],
+    weights: &'a [f32],
+    arena: &'a mut [f32],
+}
+
+impl Work for Run<'_> {
+    fn run<S: Simd>(self, simd: S) {
+        run_steps(simd, self.steps, self.weights, self.arena, 0);
     }
 }
 
@@ -76,8 +77,9 @@ fn run_step<S: Simd>(simd: S, step: &Step, weights: &[f32], arena: &mut [f32], t
                 StartAt::Bias(place) => Start::Bias(others.get(*place)),
                 StartAt::Rows(place) => Start::Rows(others.get(*place)),
             };
-            dense(simd, others.get(*x), *terms, others.get(*packed), *outputs, start, out);
-            in_place(simd, *then, out);
+            let relu = *then == Some(Unary::Relu);
+            dense(simd, others.get(*x), *terms, others.get(*packed), *outputs, start, relu, out);
+            in_place(simd, then.filter(|_| !relu), out);
         }
         Step::Pack { from, outputs, out } => {
             let (out, others) = open(arena, weights, *out, trip);
@@ -86,7 +88,7 @@ fn run_step<S: Simd>(simd: S, step: &Step, weights: &[f32], arena: &mut [f32], t
         Step::Slide { job, x, packed, then, out, .. } => {
             let (out, others) = open(arena, weights, *out, trip);
             slide(simd, job, others.get(*x), others.get(*packed), out);
-            in_place(simd, *then, out);
+            in_place(simd, then.filter(|_| !job.relu), out);
         }
         Step::Unary { function, x, out } => {
             let (out, others) = open(arena, weights, *out, trip);

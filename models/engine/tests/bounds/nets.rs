@@ -27,7 +27,7 @@ pub fn dense(g: &mut Graph, random: &mut Random, x: Node, outer: usize) -> Node 
 
 /// Dense layers with an activation between them.
 pub fn mlp(seed: u64, sizes: &[usize], activation: Unary) -> Graph {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut g = Graph::new();
     let mut x = g.input(&[1, sizes[0]]).unwrap();
     for (i, size) in sizes[1..].iter().enumerate() {
@@ -42,7 +42,7 @@ pub fn mlp(seed: u64, sizes: &[usize], activation: Unary) -> Graph {
 
 /// Two causal convolutions over 16 steps of 4 channels, the second with dilation, then the maximum of each pair of steps and a dense layer.
 pub fn convolutional(seed: u64) -> Graph {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut g = Graph::new();
     let mut x = g.input(&[1, 4, 16]).unwrap();
     for (inner, dilation) in [(4, 1), (8, 2)] {
@@ -64,7 +64,7 @@ pub fn convolutional(seed: u64) -> Graph {
 
 /// Three blocks of x + layer(relu(layer(x))).
 pub fn residual(seed: u64) -> Graph {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut g = Graph::new();
     let x = g.input(&[1, 8]).unwrap();
     let mut x = dense(&mut g, &mut random, x, 16);
@@ -81,7 +81,7 @@ pub fn residual(seed: u64) -> Graph {
 
 /// Shares of five classes.
 pub fn classifier(seed: u64) -> Graph {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut g = Graph::new();
     let x = g.input(&[1, 8]).unwrap();
     let x = dense(&mut g, &mut random, x, 32);
@@ -94,7 +94,7 @@ pub fn classifier(seed: u64) -> Graph {
 
 /// A normalised hidden layer.
 pub fn normalised(seed: u64) -> Graph {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut g = Graph::new();
     let x = g.input(&[1, 8]).unwrap();
     let x = dense(&mut g, &mut random, x, 16);
@@ -114,7 +114,7 @@ pub fn normalised(seed: u64) -> Graph {
 
 /// A recurrent cell with gates over `trips` steps of 4 numbers, with 8 states, and a dense layer on the last state.
 pub fn recurrent(seed: u64, trips: usize) -> Graph {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut body = Graph::new();
     let (h, c) = (body.input(&[1, 8]).unwrap(), body.input(&[1, 8]).unwrap());
     let x = body.input(&[1, 4]).unwrap();

@@ -1,7 +1,6 @@
 //! Programs in f32 that keep to the rules of `bounds`, each as unfavourably as it may: the bounds must hold for all of them.
 //!
-//! They differ in the order of sums, in fused or separate rounding, and in the sign of their functions' errors. A compiled program can be
-//! tested in the same place: everything that takes points and returns outputs will do.
+//! They differ in the order of sums, in fused or separate rounding, and in the sign of their functions' errors.
 
 use flyball_engine::index::{FILLED, broadcast_strides, elements, for_each, place, strides};
 use flyball_engine::op::Scan;

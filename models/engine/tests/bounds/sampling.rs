@@ -1,28 +1,27 @@
 //! Points inside intervals, and the question whether bounds hold at all of them.
 
+use std::sync::Arc;
+
 use flyball_engine::bounds::Interval;
 use flyball_engine::reference::{Values, evaluate};
-use flyball_engine::{Graph, index::elements};
+use flyball_engine::testing::Random as Bits;
+use flyball_engine::{Graph, Path, Program, index::elements};
 
 use super::program::{Lanes, POINTS};
 
-/// Splitmix64 (Steele, Lea, Flood, Fast splittable pseudorandom number generators, 2014).
+/// Random numbers in f64, on top of the bits that all tests use.
 #[derive(Debug, Clone)]
-pub struct Random(pub u64);
+pub struct Random(Bits);
 
 impl Random {
-    /// 64 random bits.
-    pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+    /// The numbers of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self(Bits::new(seed))
     }
 
     /// From 0 to 1.
     pub fn unit(&mut self) -> f64 {
-        (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
+        (self.0.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// From `low` to `high`.
@@ -32,7 +31,7 @@ impl Random {
 
     /// Below `count`.
     pub fn below(&mut self, count: usize) -> usize {
-        (self.bits() % count as u64) as usize
+        self.0.below(count)
     }
 
     /// `count` numbers of about normal distribution and this deviation.
@@ -71,7 +70,7 @@ pub fn holds(
     seed: u64,
     run: &mut dyn FnMut(&[Lanes]) -> Vec<[f64; POINTS]>,
 ) -> Vec<Interval> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut seen = vec![Interval { low: f64::INFINITY, high: f64::NEG_INFINITY }; bounds.len()];
     for _ in 0..count.div_ceil(POINTS) {
         let at = points(&mut random, inputs);
@@ -109,7 +108,28 @@ pub fn reference(graph: &Graph) -> impl FnMut(&[Lanes]) -> Vec<[f64; POINTS]> + 
     }
 }
 
-/// A program in f32 as something that runs.
+/// The compiled program as something that runs.
+pub fn compiled(graph: &Graph) -> impl FnMut(&[Lanes]) -> Vec<[f64; POINTS]> + use<> {
+    let program = Program::compile(graph, Path::best()).expect("test graphs are within all limits");
+    let mut instance = Arc::new(program).instance();
+    let sizes = |nodes: &[flyball_engine::Node]| nodes.iter().map(|n| elements(graph.shape(*n))).collect::<Vec<_>>();
+    let (inputs, outputs) = (sizes(graph.inputs()), sizes(graph.outputs()));
+    move |at: &[Lanes]| {
+        let mut out = vec![[0.0; POINTS]; outputs.iter().sum()];
+        for p in 0..POINTS {
+            let mut numbers = at.iter().map(|x| x[p]);
+            for i in 0..inputs.len() {
+                instance.input_mut(i).iter_mut().zip(numbers.by_ref().take(inputs[i])).for_each(|(to, x)| *to = x);
+            }
+            instance.run();
+            let values = (0..outputs.len()).flat_map(|o| instance.output(o));
+            out.iter_mut().zip(values).for_each(|(to, v)| to[p] = f64::from(*v));
+        }
+        out
+    }
+}
+
+/// A program in f32 that is as wrong as it may be, as something that runs.
 pub fn program(graph: &Graph, order: super::program::Order) -> impl FnMut(&[Lanes]) -> Vec<[f64; POINTS]> + '_ {
     move |at: &[Lanes]| super::program::run(graph, order, at).iter().map(|x| x.map(f64::from)).collect()
 }

@@ -252,6 +252,24 @@ fn states_that_forget_or_stay_and_inputs_that_stay() {
 }
 
 #[test]
+fn a_delay_line_leads_after_some_trips() {
+    // a' = x, b' = a, c' = b: the last c is the third x from the end.
+    let mut body = Graph::new();
+    let [a, b, _, x] = [(); 4].map(|()| body.input(&[1, 2]).unwrap());
+    [x, a, b].into_iter().for_each(|output| body.output(output));
+    let body = Arc::new(body);
+    let graph = build(&[&[TRIPS, 1, 2]], |g, x| {
+        let zeros = g.constant(&[1, 2], vec![0.0; 2]).unwrap();
+        g.scan(Arc::clone(&body), TRIPS, &[zeros; 3], &[x[0]], &[]).unwrap()[2]
+    });
+    expect_right("delay line", &graph);
+    let derived = jacobian(&graph, graph.inputs(), &[0]).unwrap();
+    let slopes = evaluate(&derived, &inputs(&graph, 1)).remove(1);
+    let places: Vec<usize> = (0..slopes.len()).filter(|i| slopes[*i] != 0.0).collect();
+    assert_eq!(places, [2 * (TRIPS - 3), 2 * TRIPS + 2 * (TRIPS - 3) + 1]);
+}
+
+#[test]
 fn a_part_that_does_not_depend_on_the_input_is_left_alone() {
     let graph = build(&[&[1, 2]], |g, x| {
         let [a, b, d, f] = [1, 2, 3, 4].map(|seed| weights(g, &[1, 2], 1.0, seed));

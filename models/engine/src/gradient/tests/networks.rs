@@ -107,6 +107,19 @@ fn a_linear_graph_has_a_constant_jacobian() {
 }
 
 #[test]
+fn seeds_are_not_multiplied() {
+    // Too large to be folded: a product with the identity would stay.
+    let graph = perceptron(1, &[600, 512], Unary::Tanh);
+    let derived = jacobian(&graph, graph.inputs(), &[0]).unwrap();
+    assert_eq!(count(&derived, |op| matches!(op, Op::MatMul)), 1);
+    let weights = graph.nodes().iter().find(|n| n.shape == [600, 512]).unwrap();
+    let (Op::Constant(weights), Some(found)) = (&weights.op, derived.constant_data(derived.outputs()[1])) else {
+        panic!("both are constant")
+    };
+    assert!((0..512 * 600).all(|at| found[at] == weights[at % 600 * 512 + at / 600]));
+}
+
+#[test]
 fn only_what_leads_to_the_input_is_differentiated() {
     let graph = build(&[&[2, 3], &[2, 3]], |g, x| {
         let side = g.unary(Unary::Exp, x[1]).unwrap();

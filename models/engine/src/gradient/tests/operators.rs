@@ -178,6 +178,14 @@ fn softmax_needs_few_nodes() {
         });
         expect_right(&format!("softmax over {axes:?}"), &graph);
     }
+    // What is subtracted differs within the sum: nothing cancels.
+    let uneven = build(&[&[2, 3], &[2, 3]], |g, x| {
+        let below = g.binary(Binary::Subtract, x[0], x[1]).unwrap();
+        let powers = g.unary(Unary::Exp, below).unwrap();
+        let sum = g.reduce(ReduceKind::Sum, powers, &[1]).unwrap();
+        g.binary(Binary::Divide, powers, sum).unwrap()
+    });
+    expect_right("softmax of a difference", &uneven);
     let graph = build(&[&[1, 3]], |g, x| g.softmax(x[0], &[1]).unwrap());
     let derived = jacobian(&graph, graph.inputs(), &[0]).unwrap();
     assert!(!derived.nodes().iter().any(|n| matches!(n.op, Op::Binary(Binary::Equal))), "the shift cancels");
