@@ -156,6 +156,17 @@ fn valid_convolutions_are_right_once_filled_and_then_for_ever() {
     };
     let s = same(build, 2, 9);
     assert_eq!((s.warm_up, s.equal_for_ever), (9, true));
+
+    // The same over a sequence that ends two steps before the window does.
+    let build = |steps: usize| {
+        let mut net = Net::new(19);
+        let x = net.input(&[1, 3, steps]);
+        let early = net.g.slice(x, 2, 0, steps - 2).unwrap();
+        let y = net.conv(early, 2, steps - 2, 1, (0, 0), 1);
+        net.done(&[y])
+    };
+    let s = same(build, 2, 6);
+    assert_eq!((s.warm_up, s.equal_for_ever), (6, true));
 }
 
 #[test]
@@ -175,6 +186,24 @@ fn a_loop_after_a_valid_convolution_waits_until_that_is_filled() {
     assert_eq!((s.warm_up, s.equal_for_ever), (5, false));
     // The history, both states of the loop, and the zeros that hold these until the first four steps are over.
     assert_eq!(s.initial.iter().map(Vec::len).collect::<Vec<_>>(), [12, 3, 5, 3]);
+}
+
+#[test]
+fn what_is_nan_before_a_history_is_filled_reaches_no_loop() {
+    let build = |steps: usize| {
+        let mut net = Net::new(18);
+        let x = net.input(&[steps, 1, 2]);
+        let (late, early) = (net.g.slice(x, 0, 1, steps).unwrap(), net.g.slice(x, 0, 0, steps - 1).unwrap());
+        // In the first step a number is divided by a history that is still 0, and infinity taken from infinity.
+        let ratio = net.binary(Binary::Divide, late, early);
+        let size = net.unary(Unary::Absolute, ratio);
+        let mean = net.g.mean(size, &[2]).unwrap();
+        let centred = net.binary(Binary::Subtract, size, mean);
+        let r = net.gru(centred, 3, None);
+        net.done(&[r.all, r.last])
+    };
+    let s = same(build, 0, 6);
+    assert_eq!((s.warm_up, s.equal_for_ever), (2, false));
 }
 
 #[test]
@@ -313,6 +342,21 @@ fn a_sequence_that_begins_late_is_padded_where_it_begins() {
         assert_eq!((s.warm_up, s.equal_for_ever), (4, equal_for_ever));
         assert_eq!(parts_later(&build(6), &s, 2), !equal_for_ever);
     }
+}
+
+#[test]
+fn equal_numbers_in_front_are_padding() {
+    let build = |steps: usize| {
+        let mut net = Net::new(20);
+        let x = net.input(&[1, 2, steps]);
+        let front = net.g.constant(&[1, 2, 3], vec![0.5; 6]).unwrap();
+        let padded = net.g.concat(&[front, x], 2).unwrap();
+        let y = net.conv(padded, 2, 4, 1, (0, 0), 1);
+        net.done(&[y])
+    };
+    let s = same(build, 2, 6);
+    assert_eq!((s.warm_up, s.equal_for_ever), (1, true));
+    assert_eq!(s.initial, [[0.5; 6]]);
 }
 
 #[test]
