@@ -277,7 +277,7 @@ fn recurrent_layers() {
                 let weight = g.node[node(g)].input[input].clone();
                 let tensor = g.initializer.iter_mut().find(|t| t.name == weight).unwrap();
                 tensor.dims = dims.to_vec();
-                tensor.raw_data = vec![0; 4 * dims.iter().product::<i64>() as usize].into();
+                tensor.raw_data = vec![0; 4 * dims.iter().product::<i64>() as usize];
             });
             sheet.refused(format!("{cell} {name} of {dims:?}"), shaped, ANY);
         }
