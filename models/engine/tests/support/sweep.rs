@@ -10,12 +10,12 @@ use flyball_engine::{Path, Unary};
 pub const TRANSCENDENTAL: [(Unary, f64); 10] = [
     (Unary::Exp, 1.0),
     (Unary::Log, 1.0),
-    (Unary::Tanh, 5.0),
+    (Unary::Tanh, 6.0),
     (Unary::Sigmoid, 2.5),
     (Unary::Softplus, 2.0),
-    (Unary::Erf, 6.0),
-    (Unary::Gelu, 6.5),
-    (Unary::GeluTanh, 2.5),
+    (Unary::Erf, 7.0),
+    (Unary::Gelu, 7.0),
+    (Unary::GeluTanh, 3.0),
     (Unary::Elu { alpha: 1.0 }, 1.0),
     (Unary::Selu { alpha: 1.673_263_2, gamma: 1.050_701 }, 2.0),
 ];
