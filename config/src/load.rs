@@ -213,7 +213,8 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
     let mv_field = r.get("mv");
     named_tables(mv_field.clone(), "mv", "mv.*", "-_", |name, table| {
         let id = MvId(mv_names.iter().position(|m| m == name).unwrap_or(0) as u32);
-        mvs.push(read::mv::read(name, id, table, &cx));
+        let objective_unit = optimiser.as_ref().map(|o| o.objective_unit.as_str());
+        mvs.push(read::mv::read(name, id, table, &cx, objective_unit));
     });
     check_count(place, &(0..0), "mv", mvs.len(), MVS_MAX);
     if !has_optimiser || map.is_some_and(|m| m.model.is_some()) {
@@ -221,7 +222,7 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
     }
     let mut cvs = Vec::new();
     named_tables(r.get("cv"), "cv", "cv.*", "-_", |name, table| {
-        cvs.push(read::cv::read(name, table, &cx, &models, map, has_optimiser));
+        cvs.push(read::cv::read(name, table, &cx, &models, map, has_optimiser, &mv_names));
     });
     check_count(place, &(0..0), "cv", cvs.len(), CVS_MAX);
     let handshake_field = r.get("handshake");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{EuRange, ModelId, OutputId, TagId, ValueSource};
+use super::{EuRange, ModelId, MvId, OutputId, TagId, ValueSource};
 use crate::units::Unit;
 
 /// The setpoint optimiser.
@@ -26,6 +26,10 @@ pub struct Optimiser {
     pub stop_after: Duration,
     /// Do not move for less (objective units).
     pub accept_if_gain: f64,
+    /// The search looks this many moves far from the present setpoints; none: as far as limits and training allow.
+    pub reach: Option<f64>,
+    /// Cost of leaving the map's domain by a whole limit of T2 or SPE (objective units).
+    pub domain_cost: f64,
 }
 
 /// Direction of the objective.
@@ -93,6 +97,8 @@ pub struct Mv {
     pub verify: Verify,
     /// Sum of all moves in one hour, at most.
     pub travel_per_hour: Option<f64>,
+    /// What one whole move costs (objective units): move suppression.
+    pub move_cost: f64,
     /// Lost: the whole application leaves CLOSED LOOP.
     pub critical: bool,
 }
@@ -124,11 +130,33 @@ pub struct Cv {
     /// High limit.
     pub high: Option<f64>,
     /// Distance kept from the limits.
-    pub back_off: f64,
+    pub back_off: BackOff,
+    /// Concern: violations of one rank are weighed in this unit. None: the span of its map output.
+    pub concern: Option<f64>,
+    /// How it must answer to each MV, as the engineer knows: the map is refused where it says otherwise.
+    pub gains: Vec<(MvId, GainSign)>,
     /// 1 = given up last.
     pub priority: u8,
     /// Bad: the application leaves CLOSED LOOP.
     pub critical: bool,
+}
+
+/// Distance kept from a limit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum BackOff {
+    /// So much, EU.
+    Fixed(f64),
+    /// Half the width of the prediction's interval.
+    HalfInterval,
+}
+
+/// Sign of a gain, the derivative of a CV by an MV.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GainSign {
+    /// The CV rises with the MV.
+    Positive,
+    /// The CV falls with the MV.
+    Negative,
 }
 
 /// Signals exchanged with the PLC's gate block.

@@ -1,13 +1,17 @@
 //! `[cv.*]`: controlled variables, limits that the optimiser keeps and the order in which it gives them up.
 
-use crate::model::{Cv, Model, ValueSource};
+use crate::model::{BackOff, Cv, GainSign, Model, MvId, ValueSource};
 use crate::quantity::Problem;
 use crate::read::model::{source_unit, value_source};
-use crate::read::{Cx, ModelDraft};
+use crate::read::{Cx, ModelDraft, no_such};
 use crate::reader::Reader;
+use crate::tree::Value;
 use crate::units::Unit;
 
-/// Reads one `[cv.*]`. `map` is the model of the optimiser; None when there is none or it is not known.
+/// `back_off` by the width of the prediction's interval.
+const HALF_INTERVAL: &str = "half interval";
+
+/// Reads one `[cv.*]`. `mvs` are the names of all MVs; `map` is the model of the optimiser; None when there is none or it is not known.
 pub(crate) fn read(
     name: &str,
     mut r: Reader<'_>,
@@ -15,6 +19,7 @@ pub(crate) fn read(
     models: &[ModelDraft],
     map: Option<&ModelDraft>,
     has_optimiser: bool,
+    mvs: &[String],
 ) -> Option<Cv> {
     let text = r.need("text", "\"what is limited\"").and_then(|f| f.text());
     let value = r.need("value", "\"model:cB\" or \"tag:QY-101\"");
@@ -42,13 +47,27 @@ pub(crate) fn read(
     let unlimited = low_field.is_none() && high_field.is_none();
     let low = low_field.zip(unit).and_then(|(f, unit)| f.amount(unit));
     let high = high_field.zip(unit).and_then(|(f, unit)| f.amount(unit));
-    let back_off = r.get("back_off").zip(unit).map_or(Some(0.0), |(f, unit)| f.amount_from_zero(unit));
+    let back_off = r.get("back_off").zip(unit).map_or(Some(BackOff::Fixed(0.0)), |(f, unit)| {
+        if !matches!(&f.node.value, Value::Text(text) if text == HALF_INTERVAL) {
+            return f.amount_from_zero(unit).map(BackOff::Fixed);
+        }
+        if !matches!(source, Some(ValueSource::Prediction(_))) {
+            f.error(Problem::new("a tag has no interval").allowed("a distance, or a value that is predicted, \"model:...\""));
+            return None;
+        }
+        Some(BackOff::HalfInterval)
+    });
+    let concern = match r.get("concern").zip(unit) {
+        Some((f, unit)) => Some(f.amount_above_zero(unit)?),
+        None => None,
+    };
+    let gains = r.get("gains").and_then(|f| f.table("cv.*.gains")).map(|t| gains(t, mvs)).unwrap_or_default();
     let eu = unit.unwrap_or(Unit::ONE);
     match (low, high, back_off) {
         (None, None, _) if unlimited => {
             r.error(Problem::new("no limit").allowed(format!("low = \"1.0 {eu}\", high = \"1.0 {eu}\", or both")));
         }
-        (Some(low), Some(high), Some(back_off)) if low + back_off >= high - back_off => {
+        (Some(low), Some(high), Some(BackOff::Fixed(back_off))) if low + back_off >= high - back_off => {
             r.error(
                 Problem::new(format!(
                     "nothing is left between low {low} and high {high} with back_off {back_off} {eu}"
@@ -69,9 +88,26 @@ pub(crate) fn read(
         low,
         high,
         back_off: back_off?,
+        concern,
+        gains,
         priority: priority?,
         critical: critical?,
     })
+}
+
+/// Signs of the gains by MV.
+fn gains(mut r: Reader<'_>, mvs: &[String]) -> Vec<(MvId, GainSign)> {
+    let mut list = Vec::new();
+    for (entry, field) in r.all() {
+        let at = mvs.iter().position(|m| *m == entry.key);
+        if at.is_none() {
+            field.error(no_such("MV", &entry.key, mvs.iter().map(String::as_str)));
+        }
+        let sign = field.choice(&[("+", GainSign::Positive), ("-", GainSign::Negative)]);
+        list.extend(at.zip(sign).map(|(at, sign)| (MvId(at as u32), sign)));
+    }
+    r.take_rest();
+    list
 }
 
 /// The output matched to the same value; else the one with the name of the CV or of its value.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::model::{EuRange, Mv, MvId, OnBad, OutputKind, Scaling, Tag, TagId, TagRole, Verify};
 use crate::quantity::{Problem, words};
+use crate::read::optimiser::in_objective_units;
 use crate::read::{Cx, TagDraft, Use, tag};
 use crate::reader::{Field, Reader};
 use crate::units::Unit;
@@ -46,7 +47,8 @@ pub(crate) fn signal(field: &Field<'_>, name: &str, text: &str, unit: Unit, cx: 
 }
 
 /// Reads one `[mv.*]`.
-pub(crate) fn read(name: &str, id: MvId, mut r: Reader<'_>, cx: &Cx) -> Option<Mv> {
+/// `objective_unit` is that of the optimiser, if there is one.
+pub(crate) fn read(name: &str, id: MvId, mut r: Reader<'_>, cx: &Cx, objective_unit: Option<&str>) -> Option<Mv> {
     let text = r.need("text", "\"which setpoint it is\"").and_then(|f| f.text());
     let unit = r.need("unit", "\"l/h\"").and_then(|f| tag::unit(&f));
     // A broken unit is reported once; its quantities are then read as plain signals.
@@ -105,6 +107,10 @@ pub(crate) fn read(name: &str, id: MvId, mut r: Reader<'_>, cx: &Cx) -> Option<M
         let problem = Problem::new(format!("found {travel} {eu}"));
         field.error(problem.allowed(format!("at least one move, {} {eu}", up.max(down))));
     }
+    let move_cost = match (r.get("move_cost"), objective_unit) {
+        (Some(f), Some(unit)) => in_objective_units(&f, unit),
+        _ => Some(0.0),
+    };
     // There is one policy; the key exists so that a reader of the file sees it.
     r.get("on_shed").and_then(|f| f.choice(&[("hold", ())]));
     let critical = r.get("critical").map_or(Some(false), |f| f.boolean());
@@ -132,6 +138,7 @@ pub(crate) fn read(name: &str, id: MvId, mut r: Reader<'_>, cx: &Cx) -> Option<M
         refresh: refresh?,
         verify: verify?,
         travel_per_hour,
+        move_cost: move_cost?,
         critical: critical?,
     })
 }

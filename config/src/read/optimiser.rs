@@ -13,6 +13,9 @@ use crate::tree::shorten;
 /// Functions that an objective may call (the expression library's names).
 const FUNCTIONS: [&str; 12] = ["abs", "sqrt", "exp", "ln", "log10", "log2", "sin", "cos", "tan", "tanh", "min", "max"];
 
+/// Leaving the map's domain by a whole limit costs this many times `accept_if_gain`, when the file does not say.
+const DOMAIN_COST_GAINS: f64 = 10.0;
+
 /// Reads `[optimiser]`.
 pub(crate) fn read(
     field: Option<Field<'_>>,
@@ -50,12 +53,32 @@ pub(crate) fn read(
     let starts = r.get("starts").map_or(Some(8), |f| f.whole(1, u32::from(STARTS_MAX))).map(|n| n as u16);
     let stop_after = r.need("stop_after", "\"80 ms\"").and_then(|f| {
         let time = f.duration()?;
-        if let Some(budget) = budget.filter(|b| time > *b) {
-            let allowed = format!("at most the stage budget 'optimise', {}", words(budget));
-            f.error(Problem::new(format!("found {}", words(time))).allowed(allowed));
+        // A solve that is longer than one scan may be goes on in the next ones; it must end before it is due again.
+        if let (Some(budget), Some(every), Some(cycle)) = (budget, every, cx.cycle) {
+            let scans = (every.as_nanos() / cycle.as_nanos().max(1)).max(1);
+            let longest = budget.saturating_mul(u32::try_from(scans).unwrap_or(u32::MAX));
+            if time > longest {
+                let allowed = format!(
+                    "at most {}, the stage budget 'optimise' of {} in each of the {scans} scans of 'every'",
+                    words(longest),
+                    words(budget)
+                );
+                f.error(Problem::new(format!("found {}", words(time))).allowed(allowed));
+            }
         }
         Some(time)
     });
+    let reach = match r.get("reach") {
+        Some(f) => {
+            let found = f.check(quantity::split(f.text()?))?;
+            if found.1 != "moves" || found.0 < 1.0 {
+                let problem = Problem::new(format!("found {} {}", found.0, found.1));
+                f.error(problem.allowed("1 or more moves, as \"20 moves\""));
+            }
+            Some(found.0)
+        }
+        None => None,
+    };
     let unit_field = r.get("objective_unit");
     let unit = unit_field.as_ref().and_then(|f| f.text());
     let gain = r.need("accept_if_gain", "\"0.20 EUR/h\"").and_then(|f| {
@@ -71,6 +94,11 @@ pub(crate) fn read(
             _ => Some((value, unit.unwrap_or(gain_unit).to_owned())),
         }
     });
+    let domain_cost = match (r.get("domain_cost"), &gain) {
+        (Some(f), Some((_, unit))) => in_objective_units(&f, unit),
+        (None, Some((gain, _))) => Some(DOMAIN_COST_GAINS * gain),
+        (_, None) => None,
+    };
     let (direction, objective, _) = objective?;
     let (accept_if_gain, objective_unit) = gain?;
     Some(Optimiser {
@@ -83,7 +111,23 @@ pub(crate) fn read(
         starts: starts?,
         stop_after: stop_after?,
         accept_if_gain,
+        reach,
+        domain_cost: domain_cost?,
     })
+}
+
+/// An amount in units of the objective, not negative.
+pub(crate) fn in_objective_units(field: &Field<'_>, unit: &str) -> Option<f64> {
+    let (value, found) = field.check(quantity::split(field.text()?))?;
+    if found != unit {
+        field.error(Problem::new(format!("found the unit {found}")).allowed(format!("the objective's, {unit}")));
+        return None;
+    }
+    if value < 0.0 {
+        field.error(Problem::new(format!("found {value}")).allowed("0 or more"));
+        return None;
+    }
+    Some(value)
 }
 
 fn prices(mut r: Reader<'_>) -> Vec<Price> {

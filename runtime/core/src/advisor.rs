@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use flyball_config::{Config, InputSource, MatchPlant, Model, ModelOutput, Mv, ValueSource};
+use flyball_config::{BackOff, Config, Cv, InputSource, MatchPlant, Model, ModelOutput, Mv, ValueSource};
 use heapless::Vec;
 
 use crate::bounds::{CVS_MAX, MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
@@ -52,11 +52,13 @@ pub struct Advisor {
     /// Filter and delay of each map input; those of MVs stay unused.
     lines: std::vec::Vec<FeatureLine>,
     matches: std::vec::Vec<Match>,
-    cvs: std::vec::Vec<flyball_config::Cv>,
+    cvs: std::vec::Vec<Cv>,
     /// Largest moves (up, down) of each MV in one optimiser period.
     moves: std::vec::Vec<(f64, f64)>,
     every_scans: u64,
     last_slot: Option<u64>,
+    /// A solve that began in an earlier scan is not complete yet.
+    solving: bool,
     problem: Problem,
     /// Newest answer.
     pub optimum: Optimum,
@@ -86,6 +88,7 @@ impl Advisor {
             map,
             engine: engine?,
             last_slot: None,
+            solving: false,
             problem,
             optimum: Optimum::default(),
             solved_at: None,
@@ -110,9 +113,10 @@ impl Advisor {
         }
     }
 
-    /// Solves when it is due. `mvs`: facts and guard per MV; `usable`: MV in service. Returns true when it solved.
+    /// Begins a solve when it is due and goes on with it in later scans until it is complete. `mvs`: facts per MV, and whether it is in
+    /// service. Returns true when there is a new answer.
     ///
-    /// Bounded: one map evaluation per scan for the matching, and the optimiser's own iteration budget when due.
+    /// Bounded: one map evaluation per scan for the matching, and the optimiser's own iteration budget of one scan.
     pub fn run(
         &mut self,
         cycle: &ScanCycle,
@@ -126,6 +130,8 @@ impl Advisor {
         let due = self.last_slot != Some(slot);
         self.feed(cycle, tags, predictions);
         if !self.pose(tags, predictions, mvs, guards) {
+            // What was asked before the inputs were lost is not worth an answer.
+            self.solving = false;
             if due {
                 self.last_slot = Some(slot);
                 self.fail(mvs);
@@ -133,11 +139,15 @@ impl Advisor {
             return due;
         }
         self.match_plant(cycle.now, tags, predictions);
-        if !due {
+        if due {
+            self.last_slot = Some(slot);
+            self.engine.begin(&self.problem, &self.optimum);
+            self.solving = true;
+        }
+        if !self.solving || !self.engine.proceed(&mut self.optimum, probe) {
             return false;
         }
-        self.last_slot = Some(slot);
-        self.engine.optimise(&self.problem, &mut self.optimum, probe);
+        self.solving = false;
         if self.optimum.status == SolveStatus::Failed {
             self.fail(mvs);
         } else {
@@ -197,8 +207,9 @@ impl Advisor {
             let tight = guard.tight(facts.operator);
             let (low, high) = tight.map_or((now, now), |t| (t.low, t.high));
             let free = *in_service && tight.is_some();
+            let MvFacts { limited_high, limited_low, .. } = *facts;
             // Lists are as long as the configuration's, which `bounds` limits.
-            let _ = p.mvs.push(MvProblem { now, low, high, move_up, move_down, free });
+            let _ = p.mvs.push(MvProblem { now, low, high, move_up, move_down, free, limited_high, limited_low });
         }
         for (input, line) in self.map.inputs.iter().zip(&self.lines) {
             let value = match (input.source, line.read()) {
@@ -215,11 +226,12 @@ impl Advisor {
         for cv in &self.cvs {
             let active = value_of(cv.source, tags, predictions).is_some();
             let range = self.map.outputs[cv.map_output as usize].range;
+            let back_off = back_off(cv, predictions);
             let _ = p.cvs.push(CvProblem {
-                low: cv.low.map_or(f64::NEG_INFINITY, |l| l + cv.back_off),
-                high: cv.high.map_or(f64::INFINITY, |h| h - cv.back_off),
+                low: cv.low.map_or(f64::NEG_INFINITY, |l| l + back_off),
+                high: cv.high.map_or(f64::INFINITY, |h| h - back_off),
                 priority: cv.priority,
-                scale: range.span(),
+                scale: cv.concern.unwrap_or(range.span()),
                 active,
                 map_output: cv.map_output,
             });
@@ -266,5 +278,13 @@ pub fn value_of(source: ValueSource, tags: &[Conditioned], predictions: &[Predic
     match source {
         ValueSource::Tag(tag) => tags[tag.index()].measured(),
         ValueSource::Prediction(id) => predictions[id.index()].get(),
+    }
+}
+
+/// Distance kept from the limits of a CV.
+fn back_off(cv: &Cv, _predictions: &[Prediction]) -> f64 {
+    match cv.back_off {
+        BackOff::Fixed(distance) => distance,
+        BackOff::HalfInterval => 0.0,
     }
 }

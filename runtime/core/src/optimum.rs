@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::bounds::{CVS_MAX, MODEL_INPUTS_MAX, MVS_MAX, PRICES_MAX};
 
 /// What one optimiser call may know. Order of MVs, CVs and prices is the configuration's.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Problem {
     /// Per MV.
     pub mvs: Vec<MvProblem, MVS_MAX>,
@@ -36,6 +36,10 @@ pub struct MvProblem {
     pub move_down: f64,
     /// False: cannot be moved; it is a measured disturbance at `now`.
     pub free: bool,
+    /// The PLC clamps at its high limit: moves up would wind up.
+    pub limited_high: bool,
+    /// The PLC clamps at its low limit.
+    pub limited_low: bool,
 }
 
 /// One CV of a problem.
@@ -47,7 +51,7 @@ pub struct CvProblem {
     pub high: f64,
     /// Rank, 1 = given up last.
     pub priority: u8,
-    /// Scale of a violation (EU span), > 0.
+    /// Concern, EU, > 0: violations of one rank are weighed in this unit.
     pub scale: f64,
     /// False: not usable now, not considered.
     pub active: bool,
@@ -95,6 +99,8 @@ pub enum HeldBy {
     Cv(CvId),
     /// Range in which the model was trained.
     Domain,
+    /// The optimiser looks no further than this from the present setpoint.
+    Reach,
     /// Not in control: slave loop in manual or MV out of service.
     NotInControl,
     /// PLC clamps in the direction of the move.
@@ -132,6 +138,8 @@ pub struct MvOptimum {
     pub next: f64,
     /// What holds it.
     pub held_by: HeldBy,
+    /// Worth of its limit: gain in the objective per EU that the limit is moved outwards, >= 0; 0 when no limit of the MV is active.
+    pub worth: f64,
 }
 
 /// The answer for one CV.
@@ -145,7 +153,21 @@ pub struct CvOptimum {
     pub given_up: bool,
     /// Its limit is active at the optimum.
     pub active: bool,
+    /// Worth of its limit: gain in the objective per EU that the limit is moved outwards, >= 0.
+    pub worth: f64,
 }
+
+/// How the optimum depends on one input of the map.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Sensitivity {
+    /// Index in `Model::inputs`.
+    pub input: u32,
+    /// Change of the objective at the optimum per EU of the input.
+    pub slope: f64,
+}
+
+/// Sensitivities that are told.
+pub const SENSITIVITIES: usize = 3;
 
 /// The answer of one optimiser call.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -164,6 +186,8 @@ pub struct Optimum {
     pub iterations: u32,
     /// Starting points tried.
     pub starts: u32,
+    /// The inputs of the map that matter most at the optimum, by slope times range; MVs are not among them.
+    pub sensitivities: Vec<Sensitivity, SENSITIVITIES>,
 }
 
 impl Optimum {

@@ -58,8 +58,16 @@ pub enum PredictFault {
 
 /// The setpoint optimiser. Anytime: the answer starts as "stay here" and only improves.
 pub trait Optimizer: Send {
-    /// Searches within the iteration budget fixed at start; asks `probe.over_budget()` once per iteration as a safety net.
-    fn optimise(&mut self, problem: &Problem, optimum: &mut Optimum, probe: &mut dyn Probe);
+    /// Begins a solve of this problem; `last` is the answer of the solve before, to start from.
+    fn begin(&mut self, problem: &Problem, last: &Optimum);
+    /// Works on within the iterations of one scan, fixed at start; asks `probe.over_budget()` once per iteration as a safety net. True when
+    /// the solve is complete: then, and only then, `optimum` is the new answer.
+    fn proceed(&mut self, optimum: &mut Optimum, probe: &mut dyn Probe) -> bool;
+    /// A whole solve.
+    fn optimise(&mut self, problem: &Problem, optimum: &mut Optimum, probe: &mut dyn Probe) {
+        self.begin(problem, optimum);
+        while !self.proceed(optimum, probe) {}
+    }
     /// The map at a point: `inputs` in the order of `Model::inputs`, MVs filled in. False when an output is not finite.
     fn evaluate(&mut self, inputs: &[f64], outputs: &mut [f64]) -> bool;
 }
