@@ -5,7 +5,7 @@ mod support;
 
 use flyball_core::optimum::Optimum;
 use flyball_core::ports::{Clock, NoProbe, Optimizer, Predictor};
-use flyball_models::NetOptimizer;
+use flyball_optimiser::testing::r101_problem;
 
 const RUNS: usize = 2_000;
 
@@ -58,16 +58,15 @@ fn main() {
     let (model, sources) = support::ss();
     let loaded = support::load(&model, &sources);
     let settings = support::r101_settings(8);
-    let mut optimiser = NetOptimizer::new(&settings, &model, &support::r101_mvs(), 2, &loaded).expect("optimiser");
-    println!(
-        "calibrated: {} iterations for {:?}",
-        optimiser.calibrate(settings.stop_after, &clock),
-        settings.stop_after
-    );
+    let optimiser = loaded.optimizer(&settings, &model, &support::r101_mvs(), &support::r101_cvs());
+    let mut optimiser = optimiser.expect("optimiser");
+    let prices: Vec<f64> = settings.prices.iter().map(|p| p.value).collect();
+    let budget = optimiser.calibrate(settings.stop_after, settings.stop_after, &prices, &clock);
+    println!("calibrated: {} iterations for {:?}", budget.solve, settings.stop_after);
     for (what, t0, ca0) in
         [("vertex, T0 116", 116.0, 5.1), ("cooling limit, T0 120", 120.0, 5.1), ("infeasible, cA0 4.9", 116.0, 4.9)]
     {
-        let problem = support::r101_problem(140.0, 114.0, t0, ca0);
+        let problem = r101_problem(140.0, 114.0, t0, ca0);
         let (mut taken, mut iterations) = (Vec::with_capacity(RUNS), 0);
         for _ in 0..RUNS / 4 {
             let mut optimum = Optimum::default();

@@ -51,6 +51,11 @@ impl Graph {
         Self { file, shape, outputs, axis, input_order: order(inputs), output_order: order(outputs) }
     }
 
+    /// Whether the file takes any number of rows.
+    pub(crate) fn any_batch(&self) -> bool {
+        self.shape.any_batch
+    }
+
     /// The file.
     pub(crate) fn file(&self) -> &OnnxFile {
         &self.file

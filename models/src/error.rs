@@ -45,6 +45,8 @@ pub enum Refusal {
     BadObjective,
     /// The optimiser cannot use this map with these MVs or CVs.
     BadMap,
+    /// The map answers to an MV in the wrong direction.
+    WrongGain,
 }
 
 /// A refused model.

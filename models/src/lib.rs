@@ -1,8 +1,8 @@
 //! Neural models behind the predictor port, and the setpoint optimiser.
 //!
 //! [`load_model`] turns an ONNX file into a [`LoadedModel`], or says in one sentence why not. The file brings its own contract
-//! ([`contract`]); it is checked against the configuration and on this machine before anything is predicted. [`NetOptimizer`]
-//! searches setpoints through a loaded steady-state map.
+//! ([`contract`]); it is checked against the configuration and on this machine before anything is predicted.
+//! [`LoadedModel::optimizer`] searches setpoints through a loaded steady-state map.
 //!
 //! Words: a *map* is a model of role `Map`; *columns* are inputs or outputs of one row of a batch.
 
@@ -15,17 +15,14 @@ mod error;
 mod file;
 mod geometry;
 mod guard;
-mod halton;
 pub mod limits;
 pub mod lower;
 mod network;
 mod nodes;
-mod objective;
 pub mod onnx;
 mod operators;
 mod optimiser;
 mod predictor;
-mod search;
 mod show;
 mod window;
 mod wire;
@@ -41,8 +38,6 @@ pub use contract::ModelContract;
 pub use engine::{BatchPlan, SteadyMap};
 pub use error::{ModelError, Refusal};
 pub use network::{How, Network, TensorInfo};
-pub use objective::{Objective, Term};
-pub use optimiser::{ITERATIONS_MAX, NetOptimizer, STARTS_MAX};
 pub use predictor::OnnxPredictor;
 pub use show::show;
 

@@ -52,7 +52,10 @@ pub(crate) fn read(
             return f.amount_from_zero(unit).map(BackOff::Fixed);
         }
         if !matches!(source, Some(ValueSource::Prediction(_))) {
-            f.error(Problem::new("a tag has no interval").allowed("a distance, or a value that is predicted, \"model:...\""));
+            f.error(
+                Problem::new("a tag has no interval")
+                    .allowed("a distance, or a value that is predicted, \"model:...\""),
+            );
             return None;
         }
         Some(BackOff::HalfInterval)

@@ -238,7 +238,8 @@ fn worst_cv(problem: &Problem, trial: &Trial) -> Option<CvId> {
         let predicted = trial.rows[j] * cv.scale;
         cv.active && (cv.low - predicted).max(predicted - cv.high) >= VIOLATION_STEP * cv.scale
     };
-    let worst = problem.cvs.iter().enumerate().filter(|(j, cv)| violated(*j, cv)).min_by_key(|(j, cv)| (cv.priority, *j));
+    let worst =
+        problem.cvs.iter().enumerate().filter(|(j, cv)| violated(*j, cv)).min_by_key(|(j, cv)| (cv.priority, *j));
     worst.map(|(j, _)| CvId(j as u32))
 }
 

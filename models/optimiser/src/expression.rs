@@ -284,8 +284,7 @@ mod tests {
 
     fn of(text: &str, names: &[(&str, f64)]) -> (f64, Vec<f64>) {
         let e = Expression::compile(text).unwrap();
-        let numbers: Vec<f64> =
-            e.names().iter().map(|n| names.iter().find(|(name, _)| name == n).unwrap().1).collect();
+        let numbers: Vec<f64> = e.names().iter().map(|n| names.iter().find(|(name, _)| name == n).unwrap().1).collect();
         let mut slopes = vec![0.0; numbers.len()];
         let value = e.gradient(&numbers, &mut slopes);
         assert_eq!(value.to_bits(), e.value(&numbers).to_bits());

@@ -59,7 +59,14 @@ impl NetworkMap {
 }
 
 /// Runs `rows` rows on an instance that was compiled for as many or more; rows beyond are left as they were.
-fn run_on(map: (&[usize], &[usize], usize, usize), instance: &mut Instance, width: usize, x: &[f64], y: &mut [f64], slopes: &mut [f64]) {
+fn run_on(
+    map: (&[usize], &[usize], usize, usize),
+    instance: &mut Instance,
+    width: usize,
+    x: &[f64],
+    y: &mut [f64],
+    slopes: &mut [f64],
+) {
     let (input_order, output_order, graph_inputs, graph_outputs) = map;
     let (n, m) = (input_order.len(), output_order.len());
     let cells = instance.input_mut(0);
@@ -105,7 +112,14 @@ impl Map for NetworkMap {
             let (take, width) = if 2 * left > self.rows { (left.min(self.rows), self.rows) } else { (1, 1) };
             let instance = if width == 1 { &mut self.single } else { &mut self.batch };
             let (from, to) = (done, done + take);
-            run_on(shape, instance, width, &x[from * n..to * n], &mut y[from * m..to * m], &mut slopes[from * m * n..to * m * n]);
+            run_on(
+                shape,
+                instance,
+                width,
+                &x[from * n..to * n],
+                &mut y[from * m..to * m],
+                &mut slopes[from * m * n..to * m * n],
+            );
             done = to;
         }
         Ok(())

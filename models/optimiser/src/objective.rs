@@ -46,12 +46,14 @@ impl Objective {
             }
             // The language knows constants and functions by name; such a name would silently mean something else.
             if mentions(text, name) && !Expression::is_name(name) {
-                let found = format!("the objective names '{name}', which the expression language reads as something else");
+                let found =
+                    format!("the objective names '{name}', which the expression language reads as something else");
                 return Err(bad(found, "another name"));
             }
         }
-        let expression = Expression::compile(text)
-            .map_err(|e| bad(format!("the objective '{text}' cannot be read ({e})"), "+ - * / ^ and functions of names"))?;
+        let expression = Expression::compile(text).map_err(|e| {
+            bad(format!("the objective '{text}' cannot be read ({e})"), "+ - * / ^ and functions of names")
+        })?;
         let mut terms = Vec::new();
         for name in expression.names() {
             let at = |names: &[&str]| names.iter().position(|n| n == name);
@@ -147,7 +149,8 @@ mod tests {
     #[test]
     fn value_and_slopes_are_those_of_the_formula() {
         let (x, y, p) = ([200.0, 120.0, 116.0, 5.1], [1.096, 4382.0], [0.60, 0.105, 0.0015]);
-        let o = Objective::compile(TEXT, &["F", "T", "T0", "cA0"], &["cB", "Q"], &["price_B", "price_A", "price_Q"]).unwrap();
+        let o = Objective::compile(TEXT, &["F", "T", "T0", "cA0"], &["cB", "Q"], &["price_B", "price_A", "price_Q"])
+            .unwrap();
         let (mut by_x, mut by_y) = ([9.0; 4], [9.0; 2]);
         let value = o.gradient(&x, &y, &p, &mut by_x, &mut by_y);
         assert!((value - (0.6 * 200.0 * 1.096 - 0.105 * 200.0 * 5.1 - 0.0015 * 4382.0)).abs() < 1e-9);

@@ -183,8 +183,7 @@ impl Qp {
                         self.multipliers[j] = -self.weight[j] * self.outside(j, row);
                     }
                 }
-                let above_met =
-                    (0..question.limits.len()).filter(|j| place(*j) < level).all(|j| met(self, j));
+                let above_met = (0..question.limits.len()).filter(|j| place(*j) < level).all(|j| met(self, j));
                 if above_met {
                     break;
                 }
@@ -218,7 +217,8 @@ impl Qp {
             }
             self.keep_in_box(question);
             for j in 0..self.residual.len() {
-                self.along[j] = if self.weight[j] > 0.0 { dot(&question.slopes[j * n..(j + 1) * n], &self.moved) } else { 0.0 };
+                self.along[j] =
+                    if self.weight[j] > 0.0 { dot(&question.slopes[j * n..(j + 1) * n], &self.moved) } else { 0.0 };
             }
             let (mut tilt, mut bend) = (0.0, 0.0);
             for i in 0..n {

@@ -82,6 +82,28 @@ pub fn r101_problem(feed: f64, temperature: f64, t0: f64, ca0: f64) -> Problem {
     }
 }
 
+/// Brute force over a grid of 0.5 l/h and 0.1 degC: best feasible profit in EUR/h, or if there is none the best product that keeps the duty.
+///
+/// # Errors
+/// No point meets both limits.
+pub fn r101_best(problem: &Problem) -> Result<f64, f64> {
+    let (t0, ca0) = (problem.inputs[2], problem.inputs[3]);
+    let (mut best, mut quality) = (f64::NEG_INFINITY, 0.0_f64);
+    for f in 160..=400 {
+        for t in 1050..=1200 {
+            let (feed, temperature) = (f64::from(f) / 2.0, f64::from(t) / 10.0);
+            let now = r101(feed, temperature, t0, ca0);
+            if now.1 <= 6000.0 {
+                quality = quality.max(now.0);
+                if now.0 >= 1.06 {
+                    best = best.max(r101_profit(feed, ca0, now, &problem.prices));
+                }
+            }
+        }
+    }
+    if best.is_finite() { Ok(best) } else { Err(quality) }
+}
+
 /// Sizes of a random network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sizes {

@@ -29,8 +29,8 @@ fn judge(optimizer: &mut SteadyOptimizer, problem: &Problem, sizes: Sizes, mvs: 
     let of_rank = |rank: &u8| -> f64 {
         let members = problem.cvs.iter().filter(|cv| cv.active && cv.priority == *rank);
         let violation = |at: f64, low: f64, high: f64| (low - at).max(at - high).max(0.0);
-        let shares = members
-            .map(|cv| violation(y[cv.map_output as usize] / cv.scale, cv.low / cv.scale, cv.high / cv.scale));
+        let shares =
+            members.map(|cv| violation(y[cv.map_output as usize] / cv.scale, cv.low / cv.scale, cv.high / cv.scale));
         // Below 1e-4 of its concern a violation counts as none, and 1e-4 is the resolution.
         let sum: f64 = shares.filter(|v| *v >= 1e-4).sum();
         (sum / 1e-4).floor()
@@ -83,7 +83,8 @@ fn every_answer_is_inside_its_limits_no_worse_than_staying_in_budget_without_all
         let mut dice = Random::new(seed);
         // Mostly small, up to the limits.
         let largest = if dice.below(8) == 0 { 32 } else { 6 };
-        let sizes = Sizes { mvs: dice.within(1, largest), cvs: dice.within(0, largest.min(31)), hidden: dice.within(2, 16) };
+        let sizes =
+            Sizes { mvs: dice.within(1, largest), cvs: dice.within(0, largest.min(31)), hidden: dice.within(2, 16) };
         let network = RandomNetwork::new(seed, sizes);
         let setup = random_setup(sizes, dice.within(1, 8));
         let solve = if dice.below(4) == 0 { dice.within(1, 4) } else { dice.within(5, 120) } as u32;
@@ -159,7 +160,11 @@ fn a_solve_in_slices_is_the_same_solve() {
             assert_eq!(b.status, SolveStatus::Waiting, "an answer is given when it is complete");
         }
         assert_eq!(format!("{a:?}"), format!("{b:?}"));
-        assert!(slices == b.iterations.div_ceil(3).max(1) || slices == b.iterations / 3 + 1, "{slices} {}", b.iterations);
+        assert!(
+            slices == b.iterations.div_ceil(3).max(1) || slices == b.iterations / 3 + 1,
+            "{slices} {}",
+            b.iterations
+        );
     }
 }
 

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 
 use flyball_config::units::{Unit, UnitRow};
 use flyball_config::{
-    Direction, EuRange, Filter, InputSource, Model, ModelId, ModelInput, ModelOutput, ModelRole, Mv, MvId, Optimiser,
-    OutputId, Price, TagId, Verify,
+    BackOff, Cv, Direction, EuRange, Filter, InputSource, Model, ModelId, ModelInput, ModelOutput, ModelRole, Mv, MvId,
+    Optimiser, OutputId, Price, TagId, ValueSource, Verify,
 };
-use flyball_core::optimum::{CvProblem, MvProblem, Problem};
 use flyball_core::ports::Clock;
 use flyball_core::time::Timestamp;
 use flyball_models::{LoadedModel, SourceInfo};
@@ -158,6 +157,7 @@ fn mv(name: &str, low: f64, high: f64, up: f64, down: f64) -> Mv {
         refresh: Duration::from_secs(30),
         verify: Verify { within: 0.1, by: Duration::from_secs(3) },
         travel_per_hour: None,
+        move_cost: 0.0,
         critical: false,
     }
 }
@@ -178,19 +178,28 @@ pub fn r101_settings(starts: u16) -> Optimiser {
         starts,
         stop_after: Duration::from_millis(80),
         accept_if_gain: 0.0,
+        reach: None,
+        domain_cost: 0.0,
     }
 }
 
-/// R-101 at a point, as the advisor asks it: quality rank 1, cooling rank 2.
-pub fn r101_problem(feed: f64, temperature: f64, t0: f64, ca0: f64) -> Problem {
-    let mv = |now, low, high, move_up, move_down| MvProblem { now, low, high, move_up, move_down, free: true };
-    let cv =
-        |low, high, priority, scale, map_output| CvProblem { low, high, priority, scale, active: true, map_output };
-    Problem {
-        mvs: [mv(feed, 80.0, 200.0, 2.0, 4.0), mv(temperature, 105.0, 120.0, 0.2, 0.5)].into_iter().collect(),
-        cvs: [cv(1.06, f64::INFINITY, 1, 0.5, 0), cv(f64::NEG_INFINITY, 6000.0, 2, 9200.0, 1)].into_iter().collect(),
-        inputs: [feed, temperature, t0, ca0].into_iter().collect(),
-        output_bias: [0.0, 0.0].into_iter().collect(),
-        prices: [0.60, 0.105, 0.0015].into_iter().collect(),
+fn cv(name: &str, map_output: u32) -> Cv {
+    Cv {
+        name: name.to_owned(),
+        text: String::new(),
+        source: ValueSource::Tag(TagId(0)),
+        map_output,
+        unit: unit(""),
+        low: None,
+        high: None,
+        back_off: BackOff::Fixed(0.0),
+        concern: None,
+        gains: Vec::new(),
+        priority: 1,
+        critical: false,
     }
+}
+
+pub fn r101_cvs() -> Vec<Cv> {
+    vec![cv("quality", 0), cv("cooling", 1)]
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 use flyball_config::{Config, ModelRole};
 use flyball_core::controller::Engines;
 use flyball_core::ports::{Clock, Optimizer, Predictor};
-use flyball_models::{LoadedModel, NetOptimizer, load_model, sources_of};
+use flyball_models::{LoadedModel, load_model, sources_of};
+use flyball_optimiser::Budget;
 
 use crate::error::StartError;
 
@@ -72,19 +73,19 @@ pub fn load_with(config: &Config, clock: &dyn Clock, budget: SolveBudget) -> Res
     if let Some(settings) = &config.optimiser {
         let map = &config.models[settings.map.index()];
         let file = &loaded.models[settings.map.index()];
-        let optimizer = NetOptimizer::new(settings, map, &config.mvs, config.cvs.len(), file).map_err(refused)?;
-        let optimizer = match budget {
+        let mut optimizer = file.optimizer(settings, map, &config.mvs, &config.cvs).map_err(refused)?;
+        match budget {
             SolveBudget::Calibrated => {
-                let mut optimizer = optimizer;
-                let iterations = optimizer.calibrate(settings.stop_after, clock);
+                let prices: Vec<f64> = settings.prices.iter().map(|p| p.value).collect();
+                let scan = settings.stop_after.min(config.timing.stage_budget.optimise);
+                let Budget { solve, scan } = optimizer.calibrate(settings.stop_after, scan, &prices, clock);
                 tracing::info!(
-                    "optimiser: {iterations} iterations fit into {} ms here",
+                    "optimiser: {solve} iterations fit into {} ms here, {scan} in one scan",
                     settings.stop_after.as_millis()
                 );
-                optimizer
             }
-            SolveBudget::Iterations(n) => optimizer.with_iterations(n),
-        };
+            SolveBudget::Iterations(n) => optimizer = optimizer.with_budget(Budget { solve: n, scan: n }),
+        }
         loaded.engines.optimizer = Some(Box::new(optimizer) as Box<dyn Optimizer>);
     }
     Ok(loaded)
