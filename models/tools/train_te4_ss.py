@@ -83,7 +83,7 @@ def regret(net, k, product):
     return true_cost(best(map_cost)) / true_cost(best(true_cost)) - 1.0
 
 
-def train(folder, seed=401, iterations=1500):
+def train(folder, seed=401, iterations=6000):
     """Trains and writes te4_ss.onnx; returns its metrics."""
     x = rows(2**13, LOW, HIGH, seed)
     y = truth(x)
