@@ -68,7 +68,8 @@ fn chapter(run: &mut Te4Run, config: &Config, name: &str, mut each: impl FnMut(&
     println!("  highest pressure {pressure_high:.1} kPa, valves {valves:.1?} %");
     assert!(pressure_high <= OVERRIDE_AT, "{name}: the pressure reached {pressure_high} kPa");
     for (number, (low, high)) in (1..).zip(valves) {
-        assert!(low > 0.0 && high < 100.0, "{name}: valve {number} was at {low} to {high} %");
+        // A valve at its end controls nothing: all stay a percent away from it.
+        assert!(low > 1.0 && high < 99.0, "{name}: valve {number} was at {low} to {high} %");
     }
     run.with_score(|score| {
         assert!(!score.overridden && !score.tripped, "{name}: override {}, trip {}", score.overridden, score.tripped);
