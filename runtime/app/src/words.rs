@@ -2,13 +2,13 @@
 //! say the same thing. APC English: setpoint, limit, in service, shed, permit.
 
 use flyball_config::{Config, Model};
-use flyball_core::bias::SampleVerdict;
 use flyball_core::command::Outcome;
 use flyball_core::condition::{Conditioned, Reason};
 use flyball_core::image::LinkState;
 use flyball_core::mode::{Blocker, Mode, ModeState, ShedCause};
 use flyball_core::optimum::{HeldBy, SolveStatus};
 use flyball_core::record::Event;
+use flyball_core::sample::SampleVerdict;
 use flyball_core::sensor::{Prediction, PredictionReason};
 
 /// Texts of one configuration.
@@ -87,10 +87,15 @@ pub fn reason(tag: &Conditioned) -> String {
 pub const fn sample(verdict: SampleVerdict) -> &'static str {
     match verdict {
         SampleVerdict::Accepted => "accepted",
+        SampleVerdict::Held => "held: far from the prediction, waits for a second sample that says the same",
         SampleVerdict::FromFuture => "refused: sample time is in the future",
+        SampleVerdict::TooFresh => "refused: younger than a result can be",
         SampleVerdict::TooOld => "refused: sample is too old",
-        SampleVerdict::NoPrediction => "refused: no usable prediction at the sample time",
-        SampleVerdict::NotUsable => "refused: value is not usable",
+        SampleVerdict::NotUsable => "refused: value is Bad",
+        SampleVerdict::Implausible => "refused: outside the plausible range",
+        SampleVerdict::NoPrediction => "refused: no prediction at the sample time",
+        SampleVerdict::ModelNotGood => "refused: prediction at the sample time was not Good",
+        SampleVerdict::NotSteady => "refused: process was not steady at the sample time",
     }
 }
 

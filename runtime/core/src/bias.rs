@@ -4,33 +4,20 @@
 //! Practice of DeltaV lab entry and Rockwell VOA (domain guide 4.5). A sample is recognised by its own time, never by its value, so that
 //! an analyser that repeats the same result is not taken twice.
 
-use flyball_config::Bias;
-use serde::{Deserialize, Serialize};
+use flyball_config::{Bias, PredictionId};
 
 use crate::feature::scans_of;
+use crate::sample::{SampleOutcome, SampleVerdict};
 use crate::time::{Timestamp, nanos};
 use std::time::Duration;
-
-/// Why a sample was or was not used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SampleVerdict {
-    /// Taken.
-    Accepted,
-    /// Sample time lies in the future.
-    FromFuture,
-    /// Older than `oldest`.
-    TooOld,
-    /// The model had no usable prediction at that time.
-    NoPrediction,
-    /// The value is not usable.
-    NotUsable,
-}
 
 /// One remembered raw prediction.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Past {
     at: Timestamp,
     raw: Option<f64>,
+    /// Bias that was shown with it, EU.
+    bias: f64,
 }
 
 /// The bias of one prediction and what it needs to be updated.
@@ -58,7 +45,7 @@ impl BiasState {
         let length = scans_of(rule.oldest, every) + 2;
         Self {
             rule,
-            history: vec![Past { at: Timestamp::ZERO, raw: None }; length],
+            history: vec![Past { at: Timestamp::ZERO, raw: None, bias: 0.0 }; length],
             next: 0,
             bias: 0.0,
             last_sample: None,
@@ -70,22 +57,33 @@ impl BiasState {
 
     /// Remembers the raw prediction of this run (None when it was Bad).
     pub fn remember(&mut self, at: Timestamp, raw: Option<f64>) {
-        self.history[self.next] = Past { at, raw };
+        self.history[self.next] = Past { at, raw, bias: self.bias };
         self.next = (self.next + 1) % self.history.len();
     }
 
-    /// Offers the newest analyser reading. Does nothing when this sample time was seen before. Bounded by the history.
-    pub fn offer(&mut self, now: Timestamp, sample: Option<f64>, taken: Timestamp) -> Option<SampleVerdict> {
+    /// Offers the newest reading for prediction `output`. None when this sample time was seen before. Bounded by the history.
+    pub fn offer(
+        &mut self,
+        output: PredictionId,
+        now: Timestamp,
+        sample: Option<f64>,
+        taken: Timestamp,
+    ) -> Option<SampleOutcome> {
         if self.last_sample == Some(taken) || taken == Timestamp::ZERO {
             return None;
         }
-        let verdict = self.judge(now, sample, taken);
+        let past = self.past_at(taken).filter(|p| p.at != Timestamp::ZERO);
+        let raw = past.and_then(|p| p.raw);
+        let bias_before = self.bias;
+        let verdict = self.judge(now, sample, taken, raw);
         self.last_sample = Some(taken);
         self.last_verdict = Some(verdict);
-        Some(verdict)
+        let shown = past.and_then(|p| p.raw.map(|raw| raw + p.bias));
+        let error_after_bias = sample.zip(shown).map(|(y, shown)| y - shown);
+        Some(SampleOutcome { output, taken, value: sample, raw, bias_before, error_after_bias, covered: None, verdict })
     }
 
-    fn judge(&mut self, now: Timestamp, sample: Option<f64>, taken: Timestamp) -> SampleVerdict {
+    fn judge(&mut self, now: Timestamp, sample: Option<f64>, taken: Timestamp, raw: Option<f64>) -> SampleVerdict {
         let Some(sample) = sample else { return SampleVerdict::NotUsable };
         if taken > now {
             return SampleVerdict::FromFuture;
@@ -93,7 +91,7 @@ impl BiasState {
         if nanos(now.since(taken)) > nanos(self.rule.oldest) {
             return SampleVerdict::TooOld;
         }
-        let Some(raw) = self.raw_at(taken) else { return SampleVerdict::NoPrediction };
+        let Some(raw) = raw else { return SampleVerdict::NoPrediction };
         let error = sample - raw;
         let step = (self.rule.take * (error - self.bias)).clamp(-self.rule.one_step, self.rule.one_step);
         self.bias = (self.bias + step).clamp(-self.rule.total, self.rule.total);
@@ -102,13 +100,13 @@ impl BiasState {
         SampleVerdict::Accepted
     }
 
-    /// Raw prediction that was in force at `taken`: the newest one not later.
-    fn raw_at(&self, taken: Timestamp) -> Option<f64> {
+    /// What was in force at `taken`: the newest run not later.
+    fn past_at(&self, taken: Timestamp) -> Option<Past> {
         let n = self.history.len();
         for back in 1..=n {
             let past = self.history[(self.next + n - back) % n];
             if past.at <= taken {
-                return past.raw.filter(|_| past.at != Timestamp::ZERO);
+                return Some(past);
             }
         }
         None
@@ -130,6 +128,10 @@ impl BiasState {
 mod tests {
     use super::*;
     use flyball_config::TagId;
+
+    fn offer(s: &mut BiasState, now: Timestamp, y: Option<f64>, taken: Timestamp) -> Option<SampleVerdict> {
+        s.offer(PredictionId(0), now, y, taken).map(|o| o.verdict)
+    }
 
     const S: u64 = 1_000_000_000;
 
@@ -153,7 +155,7 @@ mod tests {
     fn error_is_taken_at_the_sample_time() {
         let mut s = state();
         // At 300 s the raw prediction was 1.060; now (600 s) it is 1.120.
-        assert_eq!(s.offer(Timestamp(600 * S), Some(1.080), Timestamp(302 * S)), Some(SampleVerdict::Accepted));
+        assert_eq!(offer(&mut s, Timestamp(600 * S), Some(1.080), Timestamp(302 * S)), Some(SampleVerdict::Accepted));
         assert!((s.last_error - 0.020).abs() < 1e-12);
         assert!((s.bias - 0.006).abs() < 1e-12);
     }
@@ -161,9 +163,9 @@ mod tests {
     #[test]
     fn the_same_sample_time_is_never_taken_twice() {
         let mut s = state();
-        assert!(s.offer(Timestamp(600 * S), Some(1.08), Timestamp(300 * S)).is_some());
+        assert!(offer(&mut s, Timestamp(600 * S), Some(1.08), Timestamp(300 * S)).is_some());
         let bias = s.bias;
-        assert_eq!(s.offer(Timestamp(601 * S), Some(1.30), Timestamp(300 * S)), None);
+        assert_eq!(offer(&mut s, Timestamp(601 * S), Some(1.30), Timestamp(300 * S)), None);
         assert_eq!(s.bias, bias);
     }
 
@@ -171,11 +173,11 @@ mod tests {
     fn refusals() {
         let mut s = state();
         let now = Timestamp(600 * S);
-        assert_eq!(s.offer(now, Some(1.0), Timestamp(601 * S)), Some(SampleVerdict::FromFuture));
+        assert_eq!(offer(&mut s, now, Some(1.0), Timestamp(601 * S)), Some(SampleVerdict::FromFuture));
         let later = Timestamp(1300 * S);
-        assert_eq!(s.offer(later, Some(1.0), Timestamp(599 * S)), Some(SampleVerdict::TooOld));
-        assert_eq!(s.offer(now, None, Timestamp(598 * S)), Some(SampleVerdict::NotUsable));
-        assert_eq!(s.offer(now, Some(1.0), Timestamp(2 * S)), Some(SampleVerdict::NoPrediction));
+        assert_eq!(offer(&mut s, later, Some(1.0), Timestamp(599 * S)), Some(SampleVerdict::TooOld));
+        assert_eq!(offer(&mut s, now, None, Timestamp(598 * S)), Some(SampleVerdict::NotUsable));
+        assert_eq!(offer(&mut s, now, Some(1.0), Timestamp(2 * S)), Some(SampleVerdict::NoPrediction));
         assert_eq!(s.bias, 0.0);
     }
 
@@ -183,7 +185,7 @@ mod tests {
     fn one_step_and_total_bound_a_typing_error() {
         let mut s = state();
         for i in 0..10 {
-            s.offer(Timestamp((600 + i) * S), Some(10.9), Timestamp((500 + i) * S));
+            offer(&mut s, Timestamp((600 + i) * S), Some(10.9), Timestamp((500 + i) * S));
             assert!(s.bias <= 0.02 * (i + 1) as f64 + 1e-12);
         }
         assert!((s.bias - 0.05).abs() < 1e-12);
@@ -194,7 +196,7 @@ mod tests {
         let mut s = state();
         assert!(!s.expired(Timestamp(7000 * S), Timestamp::ZERO));
         assert!(s.expired(Timestamp(7201 * S), Timestamp::ZERO));
-        s.offer(Timestamp(600 * S), Some(1.08), Timestamp(300 * S));
+        offer(&mut s, Timestamp(600 * S), Some(1.08), Timestamp(300 * S));
         assert!(!s.expired(Timestamp(7700 * S), Timestamp::ZERO));
         assert!(s.expired(Timestamp(7801 * S), Timestamp::ZERO));
     }

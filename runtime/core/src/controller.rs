@@ -145,6 +145,7 @@ impl Controller {
         probe.mark(Phase::Condition);
         self.sensors.run(cycle, &record.tags, &mut self.predictions);
         record.predictions.copy_from_slice(&self.predictions);
+        self.sensors.take_samples(&mut record.samples);
         probe.mark(Phase::Predict);
         let facts = self.judge(cycle, inputs, record, orders);
         self.optimise(cycle, record, probe);

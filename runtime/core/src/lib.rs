@@ -23,6 +23,7 @@ pub mod outside;
 pub mod pacer;
 pub mod ports;
 pub mod record;
+pub mod sample;
 pub mod sensor;
 pub mod status;
 pub mod time;

@@ -7,11 +7,12 @@
 use flyball_config::{Config, InputSource, Model, ModelId, ModelRole, PredictionId};
 use serde::{Deserialize, Serialize};
 
-use crate::bias::{BiasState, SampleVerdict};
+use crate::bias::BiasState;
 use crate::bounds::{MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
 use crate::condition::Conditioned;
 use crate::feature::{FeatureLine, Quality, scans_of};
 use crate::ports::Predictor;
+use crate::sample::{SampleOutcome, SampleVerdict, Samples};
 use crate::status::Status;
 use crate::time::{ScanCycle, Timestamp};
 use crate::value::Value;
@@ -107,6 +108,8 @@ struct Sensor {
 /// All soft sensors of an application, in file order.
 pub struct SensorBank {
     sensors: Vec<Sensor>,
+    /// Late samples since the last `take_samples`.
+    samples: Samples,
 }
 
 impl SensorBank {
@@ -136,7 +139,7 @@ impl SensorBank {
             });
             first += model.outputs.len() as u32;
         }
-        Self { sensors }
+        Self { sensors, samples: Samples::new() }
     }
 
     /// Feeds every line, runs the models that are due, offers late samples. Bounded: lines and models are counted at start.
@@ -151,7 +154,7 @@ impl SensorBank {
                 sensor.last_slot = Some(slot);
                 sensor.predict(cycle.now, predictions);
             }
-            sensor.correct(cycle.now, tags, predictions);
+            sensor.correct(cycle.now, tags, predictions, &mut self.samples);
         }
     }
 
@@ -163,7 +166,7 @@ impl SensorBank {
         true
     }
 
-    /// Offers a laboratory value that an operator typed; None when the prediction has no bias rule.
+    /// Offers a laboratory value that an operator typed; None when the prediction has no bias rule or the sample was seen before.
     pub fn lab_sample(
         &mut self,
         id: PredictionId,
@@ -172,9 +175,22 @@ impl SensorBank {
         now: Timestamp,
     ) -> Option<SampleVerdict> {
         let sensor = self.sensors.iter_mut().rfind(|s| s.first <= id)?;
-        let output = id.index() - sensor.first.index();
-        sensor.biases.get_mut(output)?.as_mut()?.offer(now, Value::new(value).map(Value::get), taken)
+        let state = sensor.biases.get_mut(id.index() - sensor.first.index())?.as_mut()?;
+        let outcome = state.offer(id, now, Value::new(value).map(Value::get), taken)?;
+        note(&mut self.samples, outcome);
+        Some(outcome.verdict)
     }
+
+    /// Hands over what became of the late samples since the last call.
+    pub fn take_samples(&mut self, into: &mut Samples) {
+        into.clone_from(&self.samples);
+        self.samples.clear();
+    }
+}
+
+/// As many outcomes as samples can come in one scan fit.
+fn note(samples: &mut Samples, outcome: SampleOutcome) {
+    let _ = samples.push(outcome);
 }
 
 impl Sensor {
@@ -296,13 +312,16 @@ impl Sensor {
     }
 
     /// Offers the newest analyser readings; a bias that changed acts from the next run on.
-    fn correct(&mut self, now: Timestamp, tags: &[Conditioned], predictions: &mut [Prediction]) {
+    fn correct(&mut self, now: Timestamp, tags: &[Conditioned], predictions: &mut [Prediction], samples: &mut Samples) {
         let first = self.first.index();
         for (i, output) in self.model.outputs.iter().enumerate() {
             let (Some(rule), Some(state)) = (output.bias, &mut self.biases[i]) else { continue };
             let analyser = &tags[rule.with.index()];
             if !analyser.substituted && analyser.value.is_some() {
-                state.offer(now, analyser.get(), analyser.source_time);
+                let id = PredictionId((first + i) as u32);
+                if let Some(outcome) = state.offer(id, now, analyser.get(), analyser.source_time) {
+                    note(samples, outcome);
+                }
             }
             let p = &mut predictions[first + i];
             p.last_sample = state.last_sample.zip(state.last_verdict);

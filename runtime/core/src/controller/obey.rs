@@ -3,11 +3,11 @@
 use flyball_config::PredictionId;
 
 use super::Controller;
-use crate::bias::SampleVerdict;
 use crate::command::{Action, Answer, Command, Outcome};
 use crate::image::InputImage;
 use crate::mode::{Blocker, Mode};
 use crate::record::ScanRecord;
+use crate::sample::SampleVerdict;
 use crate::time::{ScanCycle, Timestamp};
 
 /// Orders of one scan, after validation.
