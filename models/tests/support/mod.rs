@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use flyball_config::units::{Unit, UnitRow};
 use flyball_config::{
     Direction, EuRange, Filter, InputSource, Model, ModelId, ModelInput, ModelOutput, ModelRole, Mv, MvId, Optimiser,
-    OutputId, Price, TagId, Verify,
+    OutputId, Price, TagId, Trust, Verify,
 };
 use flyball_core::optimum::{CvProblem, MvProblem, Problem};
 use flyball_core::ports::Clock;
@@ -68,6 +68,7 @@ pub fn configured(
         unit: unit(unit_symbol),
         range: EuRange { low: *low, high: *high },
         reject_outside: None,
+        too_wide: None,
         bias: None,
         match_plant: None,
     };
@@ -80,6 +81,7 @@ pub fn configured(
         every,
         inputs: inputs.iter().map(input).collect(),
         outputs: outputs.iter().map(output).collect(),
+        trust: Trust::default(),
     };
     let source = |(name, unit, ..): &In| SourceInfo {
         name: format!("tag-{name}"),

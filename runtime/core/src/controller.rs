@@ -143,7 +143,7 @@ impl Controller {
         let orders = self.obey(cycle, inputs, record);
         self.conditioner.run(cycle.now, &inputs.samples, &mut record.tags);
         probe.mark(Phase::Condition);
-        self.sensors.run(cycle, &record.tags, &mut self.predictions);
+        self.sensors.run(cycle, &inputs.samples, &record.tags, &mut self.predictions);
         record.predictions.copy_from_slice(&self.predictions);
         self.sensors.take_samples(&mut record.samples);
         probe.mark(Phase::Predict);

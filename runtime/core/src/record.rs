@@ -177,7 +177,11 @@ impl ScanRecord {
             w.option(p.get());
             w.f64(p.raw);
             w.f64(p.bias);
-            w.u64(u64::from(p.status.0));
+            w.u64(u64::from(p.status.0) | u64::from(p.in_domain) << 32);
+            w.option(p.half_width);
+            w.option(p.domain.map(|d| d.t2));
+            w.option(p.domain.map(|d| d.spe));
+            w.u64(p.domain.map_or(u64::MAX, |d| u64::from(d.worst)));
         }
         for s in &self.samples {
             w.u64(u64::from(s.output.0) << 8 | s.verdict as u64);

@@ -39,6 +39,30 @@ pub enum SampleVerdict {
     NotSteady,
 }
 
+/// Reasons to refuse.
+pub const REFUSALS: usize = 9;
+
+impl SampleVerdict {
+    /// All reasons, in the order of `refusal`.
+    pub const ALL_REFUSALS: [Self; REFUSALS] = [
+        Self::Held,
+        Self::FromFuture,
+        Self::TooFresh,
+        Self::TooOld,
+        Self::NotUsable,
+        Self::Implausible,
+        Self::NoPrediction,
+        Self::ModelNotGood,
+        Self::NotSteady,
+    ];
+
+    /// Number of the reason; None when the sample was taken. A held sample counts as refused: alone it changes nothing.
+    #[must_use]
+    pub fn refusal(self) -> Option<usize> {
+        Self::ALL_REFUSALS.iter().position(|v| *v == self)
+    }
+}
+
 /// One late sample of one scan.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SampleOutcome {
