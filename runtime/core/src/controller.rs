@@ -267,7 +267,7 @@ impl Controller {
             .any(|(g, (f, _))| matches!(f.operator, OperatorLimits::Known(..)) && g.tight(f.operator).is_none());
         let process_bad = record.tags.iter().any(|t| t.value.is_none() && t.reason != Reason::Waiting);
         bit(StatusBit::InputBad, process_bad)
-            | bit(StatusBit::ModelOutside, self.outside_scans.iter().any(|n| *n > 0))
+            | bit(StatusBit::ModelOutside, record.predictions.iter().any(|p| p.value.is_some() && !p.in_domain))
             | bit(StatusBit::DeadlineMissed, !self.deadlines.counters.last_met)
             | bit(StatusBit::NoSolution, self.advisor.as_ref().is_some_and(|a| a.failures > 0))
             | bit(StatusBit::VerifyFailed, record.mvs.iter().any(|m| m.guard.verify_failures > 0))

@@ -67,7 +67,10 @@ pub struct Prediction {
     pub half_width: Option<f64>,
     /// Time of the inputs.
     pub time: Timestamp,
-    /// Inputs are where the model was trained: each in its range, all together inside the domain.
+    /// Each input is in its training range. Outside, the mode machine freezes and then sheds.
+    pub in_range: bool,
+    /// Inputs are where the model was trained: each in its range, and all together inside the domain. Outside, the prediction is Uncertain
+    /// and stays in use: the corners of a training are outside its 99 %, and optima lie in corners.
     pub in_domain: bool,
     /// T2 and SPE of the inputs; None when the model file brings no data for them, or the model did not run.
     pub domain: Option<DomainReading>,
@@ -125,6 +128,7 @@ impl Prediction {
         bias: 0.0,
         half_width: None,
         time: Timestamp::ZERO,
+        in_range: false,
         in_domain: false,
         domain: None,
         late: LateFacts::NONE,

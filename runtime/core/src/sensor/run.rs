@@ -59,6 +59,7 @@ struct Output {
 struct Inputs {
     status: Status,
     reason: PredictionReason,
+    in_range: bool,
     in_domain: bool,
     /// So far outside the domain that there is no value.
     far: bool,
@@ -222,7 +223,8 @@ impl Sensor {
         if outside > OUTSIDE_MAX {
             return Err((Status::BadSensorFailure, reason));
         }
-        let mut inputs = Inputs { status, reason, in_domain: outside == 0, far: false, domain: None };
+        let mut inputs =
+            Inputs { status, reason, in_range: outside == 0, in_domain: outside == 0, far: false, domain: None };
         if let Some(watch) = &mut self.domain {
             let (reading, level) = watch.judge(&unlimited[..features.len()]);
             inputs.domain = Some(reading);
@@ -250,8 +252,8 @@ impl Sensor {
             if let Some(bias) = &mut output.bias {
                 bias.remember(now, Shown { raw: None, half_width: None, good: false, steady: false });
             }
-            let nothing = Prediction { value: None, raw: 0.0, half_width: None, in_domain: false, domain: None, ..*p };
-            *p = Prediction { status, reason, time: now, ..nothing };
+            let nothing = Prediction { in_range: false, in_domain: false, domain: None, half_width: None, ..*p };
+            *p = Prediction { value: None, raw: 0.0, status, reason, time: now, ..nothing };
         }
     }
 
@@ -320,8 +322,8 @@ impl Output {
         before: &Prediction,
     ) -> Prediction {
         let bias = self.bias.as_ref().map_or(0.0, |b| b.bias);
-        let Inputs { in_domain, domain, .. } = *inputs;
-        let kept = Prediction { raw, bias, time: now, in_domain, domain, half_width: None, ..*before };
+        let Inputs { in_range, in_domain, domain, .. } = *inputs;
+        let kept = Prediction { raw, bias, time: now, in_range, in_domain, domain, half_width: None, ..*before };
         let bad =
             |reason| Prediction { value: None, status: Status::BadSensorFailure, reason, in_domain: false, ..kept };
         if let (true, Some(d)) = (inputs.far, domain) {
