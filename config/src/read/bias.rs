@@ -142,7 +142,12 @@ fn confirm(field: &Field<'_>, unit: Unit) -> Option<Confirm> {
     }
     let (number, word) = field.check(quantity::split(text).map_err(|p| p.allowed(allowed())))?;
     if word != "sigma" {
-        return field.amount_above_zero(unit).map(Confirm::Beyond);
+        let beyond = field.check(quantity::amount(text, unit).map_err(|p| p.allowed(allowed())))?;
+        if beyond <= 0.0 {
+            field.error(Problem::new(format!("found \"{}\"", shorten(text))).allowed(format!("more than 0 {unit}")));
+            return None;
+        }
+        return Some(Confirm::Beyond(beyond));
     }
     if !(1.0..=100.0).contains(&number) {
         field.error(Problem::new(format!("found \"{}\"", shorten(text))).allowed("1 to 100 sigma"));

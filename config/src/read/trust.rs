@@ -9,12 +9,8 @@ use crate::tree::Value;
 use crate::units::Unit;
 
 /// Limits that a model file carries.
-const LIMITS: [(&str, Option<DomainLimit>); 4] = [
-    ("95 %", Some(DomainLimit::P95)),
-    ("99 %", Some(DomainLimit::P99)),
-    ("99.9 %", Some(DomainLimit::P999)),
-    ("never", None),
-];
+const LIMITS: [(&str, DomainLimit); 3] =
+    [("95 %", DomainLimit::P95), ("99 %", DomainLimit::P99), ("99.9 %", DomainLimit::P999)];
 /// Coverages that make sense: below, a plain number says more; above, no plant has enough samples.
 const COVERAGE: (f64, f64) = (0.5, 0.99);
 /// Largest step of the level by one sample. Beyond, the interval follows single samples.
@@ -39,17 +35,11 @@ pub(crate) fn read(field: &Field<'_>, role: ModelRole, outputs: &[Output<'_>]) -
     }
     let uncertain = r.get("uncertain_at");
     if let Some(limit) = uncertain.as_ref().and_then(|f| f.choice(&LIMITS)) {
-        match limit {
-            Some(limit) => trust.uncertain_at = limit,
-            None => r.error(
-                Problem::new("uncertain_at is \"never\"")
-                    .allowed("\"95 %\", \"99 %\" or \"99.9 %\"")
-                    .help("To check the training ranges only, write domain = \"training range\"."),
-            ),
-        }
+        trust.uncertain_at = limit;
     }
     if let Some(f) = r.get("bad_at") {
-        trust.bad_at = f.choice(&LIMITS).unwrap_or(trust.bad_at);
+        let [a, b, c] = LIMITS.map(|(word, limit)| (word, Some(limit)));
+        trust.bad_at = f.choice(&[a, b, c, ("never", None)]).unwrap_or(trust.bad_at);
     }
     if trust.bad_at.is_some_and(|bad| bad <= trust.uncertain_at) {
         let at = uncertain.map_or("its default, 95 %".to_owned(), |f| f.text().unwrap_or_default().to_owned());
