@@ -307,6 +307,10 @@ impl Words {
             Event::PredictionUsable(i, false) => {
                 format!("{} is not usable", self.prediction(PredictionId(i)))
             }
+            Event::BiasAtTotal(i, true) => {
+                format!("{} needs maintenance: its bias is at its total", self.prediction(PredictionId(i)))
+            }
+            Event::BiasAtTotal(i, false) => format!("bias of {} left its total", self.prediction(PredictionId(i))),
             Event::Solve(status) => format!("optimiser: {}", solve(status)),
             Event::Skipped(n) => format!("{n} scans skipped"),
         }

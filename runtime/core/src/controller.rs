@@ -119,6 +119,7 @@ impl Controller {
             before: Before {
                 links: vec![LinkState::Starting; config.connections.len()],
                 usable: vec![false; config.predictions.len()],
+                at_total: vec![false; config.predictions.len()],
                 out: vec![false; config.mvs.len()],
                 refused_cycle: vec![u64::MAX; config.connections.len()],
                 ..Before::default()

@@ -36,6 +36,8 @@ pub enum Event {
     WriteRefused(u32, crate::status::Status),
     /// A prediction changed between usable and not.
     PredictionUsable(u32, bool),
+    /// The bias of a prediction reached its total, or left it: the model needs maintenance, or no longer.
+    BiasAtTotal(u32, bool),
     /// The optimiser changed how it ends.
     Solve(crate::optimum::SolveStatus),
     /// Scans were skipped.

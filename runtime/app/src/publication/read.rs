@@ -212,6 +212,10 @@ impl View<'_> {
         if let Some(i) = r.predictions.iter().position(|p| p.value.is_none() || !p.in_domain) {
             return (3, format!("{} is not trustworthy", self.words.prediction(PredictionId(i as u32))));
         }
+        if let Some(i) = r.predictions.iter().position(|p| p.late.needs_maintenance) {
+            let name = self.words.prediction(PredictionId(i as u32));
+            return (4, format!("{name} needs maintenance: its bias is at its total"));
+        }
         if let Some(i) = r.mvs.iter().position(|m| m.guard.out) {
             return (4, format!("MV {} is out: writes were not followed", self.config.mvs[i].name));
         }
