@@ -172,7 +172,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (R101, "price_B*F*cB", "price_b*F*cB"),
     (R101, "maximise       =", "minimise = \"Q\"\nmaximise       ="),
     (R101, "starts         = 8", "starts         = 800"),
-    (R101, "stop_after     = \"80 ms\"", "stop_after     = \"300 ms\""),
+    (R101, "stop_after     = \"80 ms\"", "stop_after     = \"6 s\""),
     (R101, "price_B = \"0.60 EUR/mol\"", "price_B = \"cheap\""),
     (R101, "accept_if_gain = \"0.20 EUR/h\"", "accept_if_gain = \"0.20 EUR/h\"\nobjective_unit = \"EUR/d\""),
     // MVs and CVs.
@@ -192,6 +192,14 @@ const CASES: &[(&str, &str, &str)] = &[
     (R101, "value    = \"tag:QY-101\"", "value    = \"tag:TI-101\""),
     (R101, "value    = \"tag:QY-101\"", "value    = \"QY-101\""),
     (R101, "high     = \"6000 kJ/h\"", "high     = \"6000 kW\""),
+    // What the optimiser may be told of costs, concern and gains.
+    (R101, "domain_cost    = \"2 EUR/h\"", "domain_cost    = \"2 USD/h\""),
+    (R101, "domain_cost    = \"2 EUR/h\"", "reach          = \"20 l/h\""),
+    (R101, "on_shed         = \"hold\"\n\n[mv.temp]", "move_cost = \"-1 EUR/h\"\n\n[mv.temp]"),
+    (R101, "back_off = \"70 kJ/h\"", "back_off = \"half interval\""),
+    (R101, "back_off = \"70 kJ/h\"", "concern  = \"0 kJ/h\""),
+    (R101, "gains    = { temp = \"-\" }", "gains    = { tmep = \"-\" }"),
+    (R101, "gains    = { temp = \"-\" }", "gains    = { temp = \"down\" }"),
     // Handshake and server.
     (R101, "lost_after        = \"10 s\"", "lost_after        = \"2 s\""),
     (R101, "return_after_shed = \"operator\"", "return_after_shed = \"auto\""),

@@ -108,8 +108,10 @@ fn names_units_and_filters_must_be_those_of_the_training() {
     );
     refused(
         &edited(|f| {
-            let t = metadata(f, "plc.outputs");
-            *t = t.replace("cB", "cC");
+            for key in ["plc.outputs", "plc.residuals"] {
+                let t = metadata(f, key);
+                *t = t.replace("cB", "cC");
+            }
         }),
         Refusal::WrongName,
         "cC",

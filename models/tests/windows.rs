@@ -171,7 +171,9 @@ fn a_streamed_recurrent_network_equals_the_first_window_after_a_reset() {
     for cell in ["LSTM", "GRU", "RNN"] {
         let file = recurrent(cell);
         let loaded = load(&file, 1, "stream", ModelRole::SoftSensor).expect("loads");
-        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+        // It brings nothing to doubt itself by, and that is said; of streaming there is nothing to warn of.
+        let told = loaded.warnings.iter().filter(|w| !w.contains("it brings no plc.")).collect::<Vec<_>>();
+        assert!(told.is_empty(), "{told:?}");
         let mut predictor = loaded.predictor().expect("loaded");
         let mut network = Network::read(&file.bytes(), 1).unwrap();
         let rows = rows(2 * STEPS);

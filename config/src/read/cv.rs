@@ -60,10 +60,7 @@ pub(crate) fn read(
         }
         Some(BackOff::HalfInterval)
     });
-    let concern = match r.get("concern").zip(unit) {
-        Some((f, unit)) => Some(f.amount_above_zero(unit)?),
-        None => None,
-    };
+    let concern = r.get("concern").zip(unit).map(|(f, unit)| f.amount_above_zero(unit));
     let gains = r.get("gains").and_then(|f| f.table("cv.*.gains")).map(|t| gains(t, mvs)).unwrap_or_default();
     let eu = unit.unwrap_or(Unit::ONE);
     match (low, high, back_off) {
@@ -91,7 +88,10 @@ pub(crate) fn read(
         low,
         high,
         back_off: back_off?,
-        concern,
+        concern: match concern {
+            Some(concern) => Some(concern?),
+            None => None,
+        },
         gains,
         priority: priority?,
         critical: critical?,

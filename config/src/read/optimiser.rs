@@ -68,17 +68,14 @@ pub(crate) fn read(
         }
         Some(time)
     });
-    let reach = match r.get("reach") {
-        Some(f) => {
-            let found = f.check(quantity::split(f.text()?))?;
-            if found.1 != "moves" || found.0 < 1.0 {
-                let problem = Problem::new(format!("found {} {}", found.0, found.1));
-                f.error(problem.allowed("1 or more moves, as \"20 moves\""));
-            }
-            Some(found.0)
+    let reach = r.get("reach").map(|f| {
+        let (moves, unit) = f.check(quantity::split(f.text()?))?;
+        if unit == "moves" && moves >= 1.0 {
+            return Some(moves);
         }
-        None => None,
-    };
+        f.error(Problem::new(format!("found {moves} {unit}")).allowed("1 or more moves, as \"20 moves\""));
+        None
+    });
     let unit_field = r.get("objective_unit");
     let unit = unit_field.as_ref().and_then(|f| f.text());
     let gain = r.need("accept_if_gain", "\"0.20 EUR/h\"").and_then(|f| {
@@ -111,7 +108,10 @@ pub(crate) fn read(
         starts: starts?,
         stop_after: stop_after?,
         accept_if_gain,
-        reach,
+        reach: match reach {
+            Some(reach) => Some(reach?),
+            None => None,
+        },
         domain_cost: domain_cost?,
     })
 }
