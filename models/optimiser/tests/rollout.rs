@@ -7,8 +7,8 @@ use flyball_optimiser::horizon::{Blocks, Dynamics, Roles, Run, rollout, tangent}
 
 const NETWORKS: [Network; 3] = [Network::Gru, Network::Convolution, Network::Dense];
 
-fn numbers(random: &mut Random, n: usize) -> Vec<f32> {
-    (0..n).map(|_| random.between(-1.0, 1.0)).collect()
+fn numbers(random: &mut Random, n: usize) -> Vec<f64> {
+    (0..n).map(|_| f64::from(random.between(-1.0, 1.0))).collect()
 }
 
 struct Case {
@@ -20,10 +20,10 @@ struct Case {
     blocks: Blocks,
     graph: Graph,
     /// Rows that were seen, oldest first.
-    history: Vec<Vec<f32>>,
-    moves: Vec<f32>,
-    present: Vec<f32>,
-    bias: Vec<f32>,
+    history: Vec<Vec<f64>>,
+    moves: Vec<f64>,
+    present: Vec<f64>,
+    bias: Vec<f64>,
 }
 
 impl Case {
@@ -44,26 +44,27 @@ impl Case {
     }
 
     /// The memory after the history, by the reference interpreter.
-    fn memory(&self) -> Vec<Vec<f32>> {
+    fn memory(&self) -> Vec<Vec<f64>> {
         let one_step = self.dynamics.one_step().unwrap();
-        let mut memory = self.dynamics.initial();
+        let initial = self.dynamics.initial();
+        let mut memory: Vec<Vec<f64>> = initial.iter().map(|list| list.iter().map(|v| f64::from(*v)).collect()).collect();
         for row in &self.history {
-            let fed: Vec<Vec<f32>> = std::iter::once(row.clone()).chain(memory).collect();
+            let fed: Vec<Vec<f64>> = std::iter::once(row.clone()).chain(memory).collect();
             memory = evaluate(&one_step, &fed).split_off(1);
         }
         memory
     }
 
-    fn fed(&self, moves: &[f32]) -> Vec<Vec<f32>> {
+    fn fed(&self, moves: &[f64]) -> Vec<Vec<f64>> {
         let mut fed = vec![moves.to_vec(), self.present.clone(), self.bias.clone()];
         fed.extend(self.memory());
         fed
     }
 
     /// Outputs at every step by the windowed graph alone: for a recurrent network one window from the first row on, else a sliding one.
-    fn step_by_step(&self) -> Vec<f32> {
+    fn step_by_step(&self) -> Vec<f64> {
         let mut rows = self.history.clone();
-        let mut answers: Vec<f32> = Vec::new();
+        let mut answers: Vec<f64> = Vec::new();
         let m = self.sizes.outputs;
         for step in 0..self.blocks.steps() {
             let mut row = self.present.clone();
@@ -75,7 +76,7 @@ impl Case {
             }
             rows.push(row);
             let longest = if self.kind == Network::Gru && self.dynamics.is_stepwise() { rows.len() } else { self.sizes.window };
-            let window: Vec<f32> = rows[rows.len() - longest..].concat();
+            let window: Vec<f64> = rows[rows.len() - longest..].concat();
             let graph = network(self.kind, self.seed, Sizes { window: longest, ..self.sizes }).unwrap();
             answers.extend(evaluate(&graph, &[window])[0].iter().zip(&self.bias).map(|(y, b)| y + b));
         }
@@ -100,7 +101,7 @@ fn a_rollout_is_the_model_step_by_step() {
         let (found, wanted) = (&evaluate(&case.graph, &case.fed(&case.moves))[0], case.step_by_step());
         assert_eq!(found.len(), wanted.len());
         for (a, b) in found.iter().zip(&wanted) {
-            assert!((a - b).abs() <= 2e-6 * (1.0 + b.abs()), "{:?} seed {}: {found:?} against {wanted:?}", case.kind, case.seed);
+            assert!((a - b).abs() <= 1e-12 * (1.0 + b.abs()), "{:?} seed {}: {found:?} against {wanted:?}", case.kind, case.seed);
         }
         whole += u32::from(!case.dynamics.is_stepwise());
     });
@@ -121,18 +122,18 @@ fn slopes_are_those_of_differences_and_of_reverse_mode() {
         let k = case.blocks.steps() * case.sizes.outputs;
         assert_eq!((slopes.len(), others.len()), (case.moves.len() * k, case.moves.len() * k));
         for (a, b) in slopes.iter().zip(&others) {
-            assert!((a - b).abs() <= 1e-5 * (1.0 + b.abs()), "{:?} seed {}: {a} against {b}", case.kind, case.seed);
+            assert!((a - b).abs() <= 1e-12 * (1.0 + b.abs()), "{:?} seed {}: {a} against {b}", case.kind, case.seed);
         }
-        const BY: f32 = 4e-3;
+        const BY: f64 = 1e-6;
         for v in 0..case.moves.len() {
-            let side = |by: f32| {
+            let side = |by: f64| {
                 let mut moves = case.moves.clone();
                 moves[v] += by;
                 evaluate(&case.graph, &case.fed(&moves)).swap_remove(0)
             };
             for (i, (up, down)) in side(BY).iter().zip(side(-BY)).enumerate() {
                 let (found, wanted) = (slopes[v * k + i], (up - down) / (2.0 * BY));
-                assert!((found - wanted).abs() < 2e-3, "{:?} seed {} {v} {i}: {found} {wanted}", case.kind, case.seed);
+                assert!((found - wanted).abs() < 1e-8, "{:?} seed {} {v} {i}: {found} {wanted}", case.kind, case.seed);
             }
         }
     });
