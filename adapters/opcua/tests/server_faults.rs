@@ -243,7 +243,7 @@ const APP: &str = "R101-OPT";
 
 fn directory() -> Directory {
     let unit = UnitSpec { id: 4_408_652, display: "degC".into(), text: "degree Celsius".into() };
-    let node = |path: &str, kind| NodeSpec { path: path.into(), text: format!("about {path}"), kind };
+    let node = |path: &str, kind| NodeSpec { path: path.into(), text: format!("about {path}"), kind, written_by: None };
     let modes = || NodeKind::Enumeration(vec!["OFF".into(), "ADVISORY".into(), "CLOSED LOOP".into()]);
     let method = |path: &str, role, inputs| MethodSpec { path: path.into(), text: String::new(), inputs, role };
     let mode_and_comment = vec![

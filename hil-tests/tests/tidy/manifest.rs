@@ -19,6 +19,7 @@ const CORE: &str = "flyball-core";
 const MACHINE: &str = "flyball-machine";
 const MODBUS: &str = "flyball-modbus";
 const ENGINE: &str = "flyball-engine";
+const OPTIMISER: &str = "flyball-optimiser";
 const MODELS: &str = "flyball-models";
 const INFERENCE_BENCH: &str = "flyball-inference-bench";
 const OPCUA: &str = "flyball-opcua";
@@ -30,14 +31,15 @@ const MEMBERS: &[Member] = &[
     Member { folder: "runtime/core", may: &[CONFIG], tests_may: &[] },
     Member { folder: "runtime/machine", may: &[CONFIG], tests_may: &[] },
     Member { folder: "models/engine", may: &[], tests_may: &[] },
-    Member { folder: "models", may: &[CONFIG, CORE, ENGINE], tests_may: &[INFERENCE_BENCH] },
+    Member { folder: "models/optimiser", may: &[CONFIG, CORE, ENGINE], tests_may: &[] },
+    Member { folder: "models", may: &[CONFIG, CORE, ENGINE, OPTIMISER], tests_may: &[INFERENCE_BENCH] },
     Member { folder: "models/bench", may: &[ENGINE, MACHINE, MODELS], tests_may: &[] },
     Member { folder: "adapters/modbus", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "adapters/opcua", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "hil-tests/rig", may: &[CONFIG, CORE, MODBUS, OPCUA], tests_may: &[] },
     Member {
         folder: "runtime/app",
-        may: &[CONFIG, CORE, MACHINE, MODELS, INFERENCE_BENCH, MODBUS, OPCUA, RIG],
+        may: &[CONFIG, CORE, MACHINE, MODELS, OPTIMISER, INFERENCE_BENCH, MODBUS, OPCUA, RIG],
         tests_may: &[],
     },
     Member { folder: "hil-tests", may: &[CONFIG, CORE, MODELS, MODBUS, OPCUA, RIG, APP], tests_may: &[] },

@@ -38,6 +38,7 @@ struct Climber {
     base: Trial,
     key: Key,
     hessian: Vec<f64>,
+    inverse: Vec<f64>,
     penalty: Vec<f64>,
     multipliers: Vec<f64>,
     radius: f64,
@@ -59,7 +60,11 @@ impl Climber {
         self.multipliers.fill(0.0);
         self.penalty.fill(0.0);
         self.hessian.fill(0.0);
-        (0..variables).for_each(|i| self.hessian[i * variables + i] = CURVATURE_FIRST);
+        self.inverse.fill(0.0);
+        for i in 0..variables {
+            self.hessian[i * variables + i] = CURVATURE_FIRST;
+            self.inverse[i * variables + i] = 1.0 / CURVATURE_FIRST;
+        }
         (self.started, self.done, self.converged) = (false, false, false);
     }
 }
@@ -110,6 +115,7 @@ impl Search {
             base: Trial::new(variables, rows),
             key: Key::WORST,
             hessian: vec![0.0; variables * variables],
+            inverse: vec![0.0; variables * variables],
             penalty: vec![0.0; rows],
             multipliers: vec![0.0; rows],
             radius: RADIUS_FIRST,
@@ -249,9 +255,8 @@ impl Search {
             (self.low[i], self.high[i]) = (-share, 1.0 - share);
             self.bend[i] = scale * self.best.gradient[i];
         }
-        self.qp.multipliers.fill(0.0);
         self.qp.solve(&Question {
-            hessian: &self.climbers[self.best_start].hessian,
+            inverse: &self.climbers[self.best_start].inverse,
             gradient: &self.bend,
             rows: &self.best.rows,
             slopes: &self.best.slopes,
@@ -336,9 +341,8 @@ impl Search {
             self.high[i] = (1.0 - share).min(climber.radius);
             self.bend[i] = scale * climber.base.gradient[i];
         }
-        self.qp.multipliers.copy_from_slice(&climber.multipliers);
         self.qp.solve(&Question {
-            hessian: &climber.hessian,
+            inverse: &climber.inverse,
             gradient: &self.bend,
             rows: &climber.base.rows,
             slopes: &climber.base.slopes,
@@ -437,8 +441,25 @@ fn learn(climber: &mut Climber, candidate: &Trial, scale: f64, change: &mut [f64
     }
     let damped: f64 = bend.iter().zip(change.iter()).map(|(y, s)| y * s).sum();
     for i in 0..n {
-        for j in 0..n {
-            climber.hessian[i * n + j] += bend[i] * bend[j] / damped - hessian_step[i] * hessian_step[j] / curved;
+        let (by_bend, by_step) = (bend[i] / damped, hessian_step[i] / curved);
+        let row = &mut climber.hessian[i * n..(i + 1) * n];
+        for ((h, y), hs) in row.iter_mut().zip(bend.iter()).zip(hessian_step.iter()) {
+            *h += by_bend * y - by_step * hs;
+        }
+    }
+    // The inverse by the same update (Sherman and Morrison): V - (V y s' + s y'V) / s'y + (1 + y'V y / s'y) s s' / s'y.
+    let bent = &mut climber.base.gradient;
+    let mut quadratic = 0.0;
+    for i in 0..n {
+        bent[i] = climber.inverse[i * n..(i + 1) * n].iter().zip(bend.iter()).map(|(v, y)| v * y).sum();
+        quadratic += bent[i] * bend[i];
+    }
+    let outer = (1.0 + quadratic / damped) / damped;
+    for i in 0..n {
+        let (by_step, by_bent) = (outer * change[i] - bent[i] / damped, change[i] / damped);
+        let row = &mut climber.inverse[i * n..(i + 1) * n];
+        for ((v, s), vy) in row.iter_mut().zip(change.iter()).zip(bent.iter()) {
+            *v += by_step * s - by_bent * vy;
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The quadratic subproblem: the best step inside a box under linearised limits, given up by rank when they cannot all be met.
 //!
-//! Minimises 1/2 d'Hd + g'd for d inside a box with low <= row + slope'd <= high. Rows enter by an augmented Lagrangian (Hestenes 1969, Powell
-//! 1969; Bertsekas, "Nonlinear Programming", 2nd ed., 4.2), the box by projected Newton steps with an active set (Bertsekas, SIAM J. Control
-//! Optim. 20 (1982) 221-246). Limits that cannot be met inside the box are relaxed first, level by level, most important first, to the least
-//! violation that is possible there in the least-squares sense, which is equal concern inside a level.
+//! Minimises 1/2 d'Hd + g'd for d inside a box with low <= row + slope'd <= high, by the dual method of Goldfarb and Idnani (Math. Programming 27
+//! (1983) 1-33): it starts at the unconstrained minimum and takes in one violated limit after the other. It works with the inverse of H,
+//! which the search keeps anyway, and a Cholesky factor of the active limits. Rows are very slightly soft (a regularised dual), so that there is
+//! always an answer; when a row gives way visibly, limits are relaxed first, level by level, most important first, to the least violation
+//! that is possible in the least-squares sense, which is equal concern inside a level.
 //!
-//! Every loop ends by a count; all memory is allocated once. Answers are approximations when a count ends them: the search judges every step
-//! by true values, so that a bad step costs an iteration and nothing else.
+//! Every loop ends by a count; all memory is allocated once. When a count ends it early the step is an approximation: the search judges
+//! every step by true values, so that a bad step costs an iteration and nothing else.
 
 use crate::levels::VIOLATION_STEP;
 use crate::nlp::RowLimits;
@@ -15,22 +16,20 @@ use crate::nlp::RowLimits;
 const SLACK_AIM: f64 = 0.25 * VIOLATION_STEP;
 /// A linearised limit is met within this.
 const MET: f64 = 0.05 * VIOLATION_STEP;
-/// Rounds of the augmented Lagrangian before the limits count as not to be met together.
-const ROUNDS: usize = 6;
-/// Newton steps of one round.
-const NEWTON_STEPS: usize = 24;
-/// Steps of one line search.
-const LINE_STEPS: usize = 30;
-/// Weight of a limit against slope and curvature of the cost: large enough for few rounds, small enough for 64-bit arithmetic.
-const STIFFNESS: f64 = 1e4;
+/// Softness of a row that is to be met: gives way by this much per unit of its multiplier.
+const FIRM: f64 = 1e-9;
+/// Softness of a row whose violation is to be made small, against [`RESTORING`].
+const SOFT: f64 = 1.0;
 /// Curvature of a step that only restores limits: of all steps that restore them equally, the shortest.
 const RESTORING: f64 = 1e-6;
+/// A violation below this is rounding.
+const ROUNDING: f64 = 1e-11;
 
 /// One subproblem; `rows`, `slopes` and `limits` as in [`crate::nlp::Trial`].
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
-    /// Curvature, n x n, positive definite.
-    pub hessian: &'a [f64],
+    /// Inverse of the curvature, n x n, positive definite.
+    pub inverse: &'a [f64],
     /// Gradient of the cost.
     pub gradient: &'a [f64],
     /// Values of the rows at d = 0.
@@ -47,6 +46,28 @@ pub struct Question<'a> {
     pub high: &'a [f64],
 }
 
+/// A limit that holds the step.
+#[derive(Debug, Clone, Copy)]
+struct Active {
+    what: What,
+    /// 1 for a low limit, -1 for a high one.
+    side: f64,
+    multiplier: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Variable(usize),
+    Row(usize),
+}
+
+/// Curvature of a pass: that of the cost, or a small one that only measures length.
+#[derive(Debug, Clone, Copy)]
+enum Curvature<'a> {
+    Inverse(&'a [f64]),
+    Restoring,
+}
+
 /// Memory of the solver, and its answer.
 #[derive(Debug, Clone)]
 pub struct Qp {
@@ -58,16 +79,19 @@ pub struct Qp {
     pub relaxed: bool,
     low: Vec<f64>,
     high: Vec<f64>,
-    weight: Vec<f64>,
-    value: Vec<f64>,
-    along: Vec<f64>,
-    residual: Vec<f64>,
-    slope: Vec<f64>,
-    newton: Vec<f64>,
-    moved: Vec<f64>,
-    free: Vec<usize>,
+    softness: Vec<f64>,
+    values: Vec<f64>,
+    /// Inverse curvature times the slope of each row, where it was needed.
+    bent: Vec<f64>,
+    is_bent: Vec<bool>,
+    active: Vec<Active>,
+    held: Vec<bool>,
+    kept: Vec<bool>,
     factor: Vec<f64>,
-    flat: Vec<f64>,
+    /// Products of the active limits with the one that comes in, and the solution for them.
+    products: Vec<f64>,
+    shares: Vec<f64>,
+    direction: Vec<f64>,
 }
 
 impl Qp {
@@ -75,337 +99,312 @@ impl Qp {
     #[must_use]
     pub fn new(variables: usize, rows: usize) -> Self {
         let (n, m) = (variables, rows);
-        let mut flat = vec![0.0; n * n + n];
-        (0..n).for_each(|i| flat[i * n + i] = RESTORING);
+        let most = n + m;
         Self {
             step: vec![0.0; n],
             multipliers: vec![0.0; m],
             relaxed: false,
             low: vec![0.0; m],
             high: vec![0.0; m],
-            weight: vec![0.0; m],
-            value: vec![0.0; m],
-            along: vec![0.0; m],
-            residual: vec![0.0; m],
-            slope: vec![0.0; n],
-            newton: vec![0.0; n],
-            moved: vec![0.0; n],
-            free: Vec::with_capacity(n),
-            factor: vec![0.0; n * n],
-            flat,
+            softness: vec![FIRM; m],
+            values: vec![0.0; m],
+            bent: vec![0.0; n * m],
+            is_bent: vec![false; m],
+            active: Vec::with_capacity(most),
+            held: vec![false; n],
+            kept: vec![false; m],
+            factor: vec![0.0; most * most],
+            products: vec![0.0; most],
+            shares: vec![0.0; most],
+            direction: vec![0.0; n],
         }
     }
 
-    /// Solves. Multipliers of an earlier call to start from stay in `multipliers`.
+    /// Solves.
     pub fn solve(&mut self, question: &Question<'_>) {
-        let n = self.step.len();
         for (j, limits) in question.limits.iter().enumerate() {
             // A band narrower than the slack is aimed at in its middle.
             let aim = SLACK_AIM.min(0.5 * (limits.high - limits.low)).max(0.0);
             (self.low[j], self.high[j]) = (limits.low + aim, limits.high - aim);
         }
-        for (step, (low, high)) in self.step.iter_mut().zip(question.low.iter().zip(question.high)) {
-            *step = 0.0_f64.clamp(*low, *high);
+        self.softness.fill(FIRM);
+        self.pass(question, Curvature::Inverse(question.inverse));
+        self.relaxed = !self.all_met(|_| true);
+        if self.relaxed {
+            self.relax(question);
+            self.softness.fill(FIRM);
+            self.pass(question, Curvature::Inverse(question.inverse));
         }
-        let curvature = (0..n).map(|i| question.hessian[i * n + i]).fold(1e-3, f64::max);
-        let pull = curvature + question.gradient.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
-        self.weigh(question, pull);
-        self.relaxed = false;
-        if self.rounds(question, ROUNDS) {
-            return;
-        }
-        self.relaxed = true;
-        self.relax(question);
-        self.weigh(question, pull);
         self.multipliers.fill(0.0);
-        self.rounds(question, ROUNDS);
-    }
-
-    fn weigh(&mut self, question: &Question<'_>, pull: f64) {
-        let n = self.step.len();
-        for (j, weight) in self.weight.iter_mut().enumerate() {
-            let square: f64 = question.slopes[j * n..(j + 1) * n].iter().map(|s| s * s).sum();
-            *weight = STIFFNESS * pull / square.max(1e-12);
+        for active in &self.active {
+            if let What::Row(j) = active.what {
+                self.multipliers[j] = active.side * active.multiplier;
+            }
         }
     }
 
-    /// Rounds of the augmented Lagrangian; true when all limits are met.
-    fn rounds(&mut self, question: &Question<'_>, rounds: usize) -> bool {
-        for _ in 0..rounds {
-            self.descend(question, question.hessian, question.gradient);
-            let mut worst = 0.0_f64;
-            for j in 0..self.multipliers.len() {
-                let row = self.row(question, j, &self.step);
-                worst = worst.max((self.low[j] - row).max(row - self.high[j]));
-                self.multipliers[j] = -self.weight[j] * self.outside(j, row);
+    fn all_met(&self, of: impl Fn(usize) -> bool) -> bool {
+        let met = |j: usize| self.values[j] >= self.low[j] - MET && self.values[j] <= self.high[j] + MET;
+        (0..self.values.len()).filter(|j| of(*j)).all(met)
+    }
+
+    /// Widens limits to what can be reached, level by level.
+    fn relax(&mut self, question: &Question<'_>) {
+        let place = |j: usize| usize::from(question.order[usize::from(question.limits[j].level)]);
+        for level in 0..question.order.len() {
+            // Levels above are firm, this one is pulled, those below do not count yet.
+            for (j, softness) in self.softness.iter_mut().enumerate() {
+                *softness = match place(j).cmp(&level) {
+                    core::cmp::Ordering::Less => FIRM,
+                    core::cmp::Ordering::Equal => SOFT,
+                    core::cmp::Ordering::Greater => f64::INFINITY,
+                };
             }
-            if worst <= MET {
-                return true;
+            self.pass(question, Curvature::Restoring);
+            for j in (0..self.values.len()).filter(|j| place(*j) <= level) {
+                let value = self.values[j];
+                (self.low[j], self.high[j]) = (self.low[j].min(value), self.high[j].max(value));
+            }
+        }
+    }
+
+    /// One run of the dual method.
+    fn pass(&mut self, question: &Question<'_>, curvature: Curvature<'_>) {
+        let n = self.step.len();
+        self.active.clear();
+        self.held.fill(false);
+        self.kept.fill(false);
+        self.is_bent.fill(false);
+        match curvature {
+            Curvature::Inverse(inverse) => {
+                for i in 0..n {
+                    self.step[i] = -dot(&inverse[i * n..(i + 1) * n], question.gradient);
+                }
+            }
+            Curvature::Restoring => self.step.fill(0.0),
+        }
+        for j in 0..self.values.len() {
+            self.values[j] = question.rows[j] + dot(slope(question, j), &self.step);
+        }
+        for _ in 0..4 * (n + self.values.len()) + 8 {
+            let Some((what, side)) = self.most_violated(question) else { break };
+            if !self.take_in(question, curvature, what, side) {
+                break;
+            }
+        }
+        for ((step, low), high) in self.step.iter_mut().zip(question.low).zip(question.high) {
+            *step = step.clamp(*low, *high);
+        }
+    }
+
+    /// The limit that is violated most and does not hold yet.
+    fn most_violated(&self, question: &Question<'_>) -> Option<(What, f64)> {
+        let (mut worst, mut found) = (ROUNDING, None);
+        for (i, step) in self.step.iter().enumerate().filter(|(i, _)| !self.held[*i]) {
+            for (side, by) in [(1.0, question.low[i] - step), (-1.0, step - question.high[i])] {
+                if by > worst {
+                    (worst, found) = (by, Some((What::Variable(i), side)));
+                }
+            }
+        }
+        for (j, value) in self.values.iter().enumerate() {
+            if self.kept[j] || self.softness[j].is_infinite() {
+                continue;
+            }
+            for (side, by) in [(1.0, self.low[j] - value), (-1.0, value - self.high[j])] {
+                if by > worst {
+                    (worst, found) = (by, Some((What::Row(j), side)));
+                }
+            }
+        }
+        found
+    }
+
+    /// Takes a violated limit in, letting go of others on the way. False when rounding leaves no way.
+    fn take_in(&mut self, question: &Question<'_>, curvature: Curvature<'_>, what: What, side: f64) -> bool {
+        let softness = self.softness_of(what);
+        self.bend(question, curvature, what);
+        let own = self.product(question, curvature, what, what) + softness;
+        let mut multiplier = 0.0;
+        for _ in 0..=self.active.len() {
+            let k = self.active.len();
+            for q in 0..k {
+                let other = self.active[q];
+                self.products[q] = side * other.side * self.product(question, curvature, other.what, what);
+                self.shares[q] = self.products[q];
+            }
+            self.substitute(k);
+            let along = own - dot(&self.products[..k], &self.shares[..k]);
+            let violation = match what {
+                What::Variable(i) if side > 0.0 => question.low[i] - self.step[i],
+                What::Variable(i) => self.step[i] - question.high[i],
+                What::Row(j) if side > 0.0 => self.low[j] - self.values[j],
+                What::Row(j) => self.values[j] - self.high[j],
+            } - softness * multiplier;
+            let full = if along > 1e-13 * own { violation / along } else { f64::INFINITY };
+            let (mut least, mut first) = (f64::INFINITY, None);
+            for q in 0..k {
+                if self.shares[q] > 0.0 && self.active[q].multiplier < least * self.shares[q] {
+                    (least, first) = (self.active[q].multiplier / self.shares[q], Some(q));
+                }
+            }
+            let length = full.min(least).max(0.0);
+            if !length.is_finite() {
+                return false;
+            }
+            self.advance(question, curvature, what, side, length);
+            for (active, share) in self.active.iter_mut().zip(&self.shares) {
+                active.multiplier = (active.multiplier - length * share).max(0.0);
+            }
+            multiplier += length;
+            match first.filter(|_| least < full) {
+                None => {
+                    let known = self.active.len();
+                    self.active.push(Active { what, side, multiplier });
+                    self.set_held(what, true);
+                    if self.extend(question, curvature, known) {
+                        return true;
+                    }
+                    // Depends on what already holds, within rounding.
+                    self.active.pop();
+                    self.set_held(what, false);
+                    return false;
+                }
+                Some(q) => {
+                    let gone = self.active.remove(q);
+                    self.set_held(gone.what, false);
+                    for row in q..self.active.len() {
+                        if !self.extend(question, curvature, row) {
+                            return false;
+                        }
+                    }
+                }
             }
         }
         false
     }
 
-    /// Widens limits to what can be reached, level by level.
-    fn relax(&mut self, question: &Question<'_>) {
-        let n = self.step.len();
-        let flat = std::mem::take(&mut self.flat);
-        for (step, (low, high)) in self.step.iter_mut().zip(question.low.iter().zip(question.high)) {
-            *step = 0.0_f64.clamp(*low, *high);
+    /// Moves the step so that the limit that comes in gains `length` of its multiplier.
+    fn advance(&mut self, question: &Question<'_>, curvature: Curvature<'_>, what: What, side: f64, length: f64) {
+        if length == 0.0 {
+            return;
         }
-        self.multipliers.fill(0.0);
-        let place = |j: usize| usize::from(question.order[usize::from(question.limits[j].level)]);
-        for level in 0..question.order.len() {
-            let of_level = |j: &usize| place(*j) == level;
-            let met = |qp: &Self, j: usize| {
-                let row = qp.row(question, j, &qp.step);
-                row >= qp.low[j] - MET && row <= qp.high[j] + MET
+        let n = self.step.len();
+        self.direction.fill(0.0);
+        for q in 0..=self.active.len() {
+            let (what, by) = match self.active.get(q) {
+                Some(active) => (active.what, -active.side * self.shares[q]),
+                None => (what, side),
             };
-            let members = || (0..question.limits.len()).filter(of_level);
-            if members().all(|j| met(self, j)) {
-                continue;
-            }
-            // Levels above hold by their weight, this one pulls, those below do not count yet.
-            for j in 0..question.limits.len() {
-                let other = place(j);
-                let square: f64 = question.slopes[j * n..(j + 1) * n].iter().map(|s| s * s).sum();
-                self.weight[j] = match other.cmp(&level) {
-                    core::cmp::Ordering::Less => STIFFNESS / square.max(1e-12),
-                    core::cmp::Ordering::Equal => 1.0,
-                    core::cmp::Ordering::Greater => 0.0,
-                };
-            }
-            for _ in 0..ROUNDS {
-                self.descend(question, &flat[..n * n], &flat[n * n..]);
-                for j in 0..question.limits.len() {
-                    if place(j) < level {
-                        let row = self.row(question, j, &self.step);
-                        self.multipliers[j] = -self.weight[j] * self.outside(j, row);
-                    }
+            match (what, curvature) {
+                (What::Row(j), _) => add(&mut self.direction, by, &self.bent[j * n..(j + 1) * n]),
+                (What::Variable(i), Curvature::Inverse(inverse)) => {
+                    add(&mut self.direction, by, &inverse[i * n..(i + 1) * n]);
                 }
-                let above_met = (0..question.limits.len()).filter(|j| place(*j) < level).all(|j| met(self, j));
-                if above_met {
-                    break;
-                }
+                (What::Variable(i), Curvature::Restoring) => self.direction[i] += by / RESTORING,
             }
-            for j in members() {
-                let row = self.row(question, j, &self.step);
-                (self.low[j], self.high[j]) = (self.low[j].min(row), self.high[j].max(row));
-            }
-            self.multipliers.fill(0.0);
         }
-        self.flat = flat;
-    }
-
-    fn row(&self, question: &Question<'_>, j: usize, step: &[f64]) -> f64 {
-        let n = step.len();
-        question.rows[j] + dot(&question.slopes[j * n..(j + 1) * n], step)
-    }
-
-    /// Projected Newton steps on the augmented Lagrangian, which is convex and piecewise quadratic, each with an exact line search.
-    fn descend(&mut self, question: &Question<'_>, hessian: &[f64], gradient: &[f64]) {
-        let n = self.step.len();
-        for j in 0..self.residual.len() {
-            self.value[j] = self.row(question, j, &self.step);
-            self.residual[j] = self.outside(j, self.value[j]);
-        }
-        let still = 1e-10 * (1.0 + gradient.iter().fold(0.0_f64, |m, g| m.max(g.abs())));
-        for _ in 0..NEWTON_STEPS {
-            self.slope_of(question, hessian, gradient);
-            if self.find_free(question) <= still || !self.newton_direction(question, hessian) {
-                return;
-            }
-            self.keep_in_box(question);
-            for j in 0..self.residual.len() {
-                self.along[j] =
-                    if self.weight[j] > 0.0 { dot(&question.slopes[j * n..(j + 1) * n], &self.moved) } else { 0.0 };
-            }
-            let (mut tilt, mut bend) = (0.0, 0.0);
-            for i in 0..n {
-                let by = &hessian[i * n..(i + 1) * n];
-                tilt += self.moved[i] * (gradient[i] + dot(by, &self.step));
-                bend += self.moved[i] * dot(by, &self.moved);
-            }
-            let factor = self.line_search(tilt, bend);
-            if factor <= 0.0 {
-                return;
-            }
-            for i in 0..n {
-                self.step[i] = (self.step[i] + factor * self.moved[i]).clamp(question.low[i], question.high[i]);
-            }
-            for j in 0..self.residual.len() {
-                self.value[j] += factor * self.along[j];
-                self.residual[j] = self.outside(j, self.value[j]);
-            }
+        add(&mut self.step, length, &self.direction);
+        for j in 0..self.values.len() {
+            self.values[j] += length * dot(slope(question, j), &self.direction);
         }
     }
 
-    /// The Newton direction, cut by the box, into `moved`: bent along it where that still descends, else as far as it goes.
-    fn keep_in_box(&mut self, question: &Question<'_>) {
-        let (mut descends, mut longest) = (0.0, 1.0_f64);
-        for i in 0..self.step.len() {
-            let to = (self.step[i] + self.newton[i]).clamp(question.low[i], question.high[i]);
-            self.moved[i] = to - self.step[i];
-            descends += self.slope[i] * self.moved[i];
-            if self.newton[i] != 0.0 {
-                longest = longest.min((self.moved[i] / self.newton[i]).max(0.0));
-            }
-        }
-        if descends >= 0.0 {
-            for (moved, newton) in self.moved.iter_mut().zip(&self.newton) {
-                *moved = longest * newton;
-            }
+    fn softness_of(&self, what: What) -> f64 {
+        match what {
+            What::Variable(_) => 0.0,
+            What::Row(j) => self.softness[j],
         }
     }
 
-    /// Where the slope along `moved` is zero, 0 to 1. Newton steps inside a bracket.
-    fn line_search(&self, tilt: f64, bend: f64) -> f64 {
-        let slopes = |at: f64| {
-            let (mut first, mut second) = (tilt + bend * at, bend);
-            for j in (0..self.along.len()).filter(|j| self.along[*j] != 0.0) {
-                let residual = self.outside(j, self.value[j] + at * self.along[j]);
-                first += self.weight[j] * residual * self.along[j];
-                if residual != 0.0 {
-                    second += self.weight[j] * self.along[j] * self.along[j];
-                }
-            }
-            (first, second)
-        };
-        let (begin, mut curvature) = slopes(0.0);
-        if begin >= 0.0 {
-            return 0.0;
-        }
-        let (mut low, mut high, mut at, mut slope) = (0.0, 1.0, 0.0, begin);
-        let end = slopes(1.0);
-        if end.0 <= 0.0 {
-            return 1.0;
-        }
-        for _ in 0..LINE_STEPS {
-            let newton = at - slope / curvature;
-            at = if newton > low && newton < high { newton } else { 0.5 * (low + high) };
-            (slope, curvature) = slopes(at);
-            if slope.abs() <= 1e-12 * begin.abs() {
-                break;
-            }
-            if slope < 0.0 { low = at } else { high = at }
-        }
-        at
-    }
-
-    /// How far a row at this value, shifted by its multiplier, lies outside its limits: negative below.
-    fn outside(&self, j: usize, value: f64) -> f64 {
-        let weight = self.weight[j];
-        if weight <= 0.0 {
-            return 0.0;
-        }
-        let shifted = value - self.multipliers[j] / weight;
-        if shifted < self.low[j] {
-            shifted - self.low[j]
-        } else if shifted > self.high[j] {
-            shifted - self.high[j]
-        } else {
-            0.0
+    fn set_held(&mut self, what: What, held: bool) {
+        match what {
+            What::Variable(i) => self.held[i] = held,
+            What::Row(j) => self.kept[j] = held,
         }
     }
 
-    fn slope_of(&mut self, question: &Question<'_>, hessian: &[f64], gradient: &[f64]) {
+    /// Inverse curvature times the slope of a row, once per pass.
+    fn bend(&mut self, question: &Question<'_>, curvature: Curvature<'_>, what: What) {
+        let What::Row(j) = what else { return };
+        if self.is_bent[j] {
+            return;
+        }
+        self.is_bent[j] = true;
         let n = self.step.len();
         for i in 0..n {
-            self.slope[i] = gradient[i] + dot(&hessian[i * n..(i + 1) * n], &self.step);
-        }
-        for (j, residual) in self.residual.iter().enumerate().filter(|(_, r)| **r != 0.0) {
-            let force = self.weight[j] * residual;
-            for (slope, s) in self.slope.iter_mut().zip(&question.slopes[j * n..(j + 1) * n]) {
-                *slope += force * s;
-            }
+            self.bent[j * n + i] = match curvature {
+                Curvature::Inverse(inverse) => dot(&inverse[i * n..(i + 1) * n], slope(question, j)),
+                Curvature::Restoring => slope(question, j)[i] / RESTORING,
+            };
         }
     }
 
-    /// Variables that are not held by the box; the steepest slope among them.
-    fn find_free(&mut self, question: &Question<'_>) -> f64 {
-        self.free.clear();
-        let mut steepest = 0.0_f64;
-        for i in 0..self.step.len() {
-            let held = (self.step[i] <= question.low[i] && self.slope[i] >= 0.0)
-                || (self.step[i] >= question.high[i] && self.slope[i] <= 0.0);
-            if !held {
-                self.free.push(i);
-                steepest = steepest.max(self.slope[i].abs());
-            }
-        }
-        steepest
-    }
-
-    /// Newton direction of the free variables by a Cholesky factorisation; false when the curvature is not positive.
-    fn newton_direction(&mut self, question: &Question<'_>, hessian: &[f64]) -> bool {
+    /// Product of two limits' slopes under the inverse curvature; rows must be bent.
+    fn product(&self, question: &Question<'_>, curvature: Curvature<'_>, a: What, b: What) -> f64 {
         let n = self.step.len();
-        let k = self.free.len();
-        for (a, i) in self.free.iter().enumerate() {
-            for (b, j) in self.free[..=a].iter().enumerate() {
-                self.factor[a * k + b] = hessian[i * n + j];
-            }
-        }
-        for (j, _) in self.residual.iter().enumerate().filter(|(_, r)| **r != 0.0) {
-            let slopes = &question.slopes[j * n..(j + 1) * n];
-            for (a, i) in self.free.iter().enumerate() {
-                let by = self.weight[j] * slopes[*i];
-                for (b, i) in self.free[..=a].iter().enumerate() {
-                    self.factor[a * k + b] += by * slopes[*i];
+        match (a, b, curvature) {
+            (What::Row(j), What::Row(k), _) => dot(slope(question, j), &self.bent[k * n..(k + 1) * n]),
+            (What::Row(j), What::Variable(i), _) | (What::Variable(i), What::Row(j), _) => self.bent[j * n + i],
+            (What::Variable(i), What::Variable(k), Curvature::Inverse(inverse)) => inverse[i * n + k],
+            (What::Variable(i), What::Variable(k), Curvature::Restoring) => {
+                if i == k {
+                    1.0 / RESTORING
+                } else {
+                    0.0
                 }
             }
         }
-        if !factorise(&mut self.factor[..k * k], k) {
+    }
+
+    /// Row of the Cholesky factor of an active limit, from those before it. False when it depends on them.
+    fn extend(&mut self, question: &Question<'_>, curvature: Curvature<'_>, row: usize) -> bool {
+        let most = self.products.len();
+        let mine = self.active[row];
+        for q in 0..row {
+            let other = self.active[q];
+            let product = mine.side * other.side * self.product(question, curvature, other.what, mine.what);
+            let (upper, lower) = self.factor.split_at_mut(row * most);
+            let rest = product - dot(&lower[..q], &upper[q * most..q * most + q]);
+            lower[q] = rest / upper[q * most + q];
+        }
+        let own = self.product(question, curvature, mine.what, mine.what) + self.softness_of(mine.what);
+        let row_so_far = &self.factor[row * most..row * most + row];
+        let rest = own - dot(row_so_far, row_so_far);
+        if rest <= 1e-14 * own {
             return false;
         }
-        self.newton.fill(0.0);
-        for (a, i) in self.free.iter().enumerate() {
-            self.moved[a] = -self.slope[*i];
-        }
-        substitute(&self.factor[..k * k], &mut self.moved[..k]);
-        for (a, i) in self.free.iter().enumerate() {
-            self.newton[*i] = self.moved[a];
-        }
+        self.factor[row * most + row] = rest.sqrt();
         true
     }
+
+    /// Solves for the shares of the first `k` active limits, in place.
+    fn substitute(&mut self, k: usize) {
+        let most = self.products.len();
+        for i in 0..k {
+            let row = &self.factor[i * most..i * most + i + 1];
+            self.shares[i] = (self.shares[i] - dot(&row[..i], &self.shares[..i])) / row[i];
+        }
+        for i in (0..k).rev() {
+            let row = &self.factor[i * most..i * most + i + 1];
+            let (before, rest) = self.shares.split_at_mut(i);
+            rest[0] /= row[i];
+            add(before, -rest[0], &row[..i]);
+        }
+    }
+}
+
+fn slope<'a>(question: &Question<'a>, j: usize) -> &'a [f64] {
+    let n = question.low.len();
+    &question.slopes[j * n..(j + 1) * n]
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// Cholesky factorisation of the lower triangle in place; false when it is not positive definite.
-fn factorise(a: &mut [f64], k: usize) -> bool {
-    for i in 0..k {
-        for j in 0..=i {
-            let (upper, lower) = a.split_at(i * k);
-            let row_j = if j < i { &upper[j * k..j * k + j] } else { &lower[..j] };
-            let sum: f64 = lower[..j].iter().zip(row_j).map(|(x, y)| x * y).sum();
-            let rest = a[i * k + j] - sum;
-            if i == j {
-                if rest <= 0.0 || !rest.is_finite() {
-                    return false;
-                }
-                a[i * k + i] = rest.sqrt();
-            } else {
-                a[i * k + j] = rest / a[j * k + j];
-            }
-        }
-    }
-    true
-}
-
-/// Solves with the factor, in place.
-fn substitute(factor: &[f64], x: &mut [f64]) {
-    let k = x.len();
-    for i in 0..k {
-        let sum: f64 = factor[i * k..i * k + i].iter().zip(&x[..i]).map(|(f, x)| f * x).sum();
-        x[i] = (x[i] - sum) / factor[i * k + i];
-    }
-    for i in (0..k).rev() {
-        x[i] /= factor[i * k + i];
-        let by = x[i];
-        for j in 0..i {
-            x[j] -= factor[i * k + j] * by;
-        }
+fn add(to: &mut [f64], by: f64, of: &[f64]) {
+    for (to, of) in to.iter_mut().zip(of) {
+        *to += by * of;
     }
 }

@@ -8,7 +8,7 @@ use std::io::{IsTerminal, Write as _};
 use std::time::Duration;
 
 use flyball_config::{
-    Address, Config, Connection, ConnectionId, Cv, Diagnostic, Diagnostics, Direction, EuRange, HighestMode,
+    Address, BackOff, Config, Connection, ConnectionId, Cv, Diagnostic, Diagnostics, Direction, EuRange, HighestMode,
     InputSource, Loaded, ModbusTransport, Model, ModelRole, Mv, OpcUaAddress, Protocol, SecurityMode, Severity,
     StartMode, TagRole, ValueSource, duration_words, load,
 };
@@ -278,6 +278,10 @@ fn write_cv(out: &mut String, config: &Config, cv: &Cv) -> std::fmt::Result {
         (None, None) => "no limit".into(),
     };
     let critical = if cv.critical { ", critical" } else { "" };
-    let (unit, back_off) = (&cv.unit, cv.back_off);
+    let unit = &cv.unit;
+    let back_off = match cv.back_off {
+        BackOff::Fixed(distance) => distance.to_string(),
+        BackOff::HalfInterval => "half the interval".to_owned(),
+    };
     writeln!(out, "  {:<12} {source} {limit} {unit}, back-off {back_off}, priority {}{critical}", cv.name, cv.priority)
 }

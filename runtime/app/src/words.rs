@@ -173,6 +173,7 @@ impl Words {
                 format!("limit of CV {name}")
             }
             HeldBy::Domain => "range the model was trained on".into(),
+            HeldBy::Reach => "as far as the optimiser looks from the present setpoint".into(),
             HeldBy::NotInControl => "slave loop not in remote, or MV out of service".into(),
             HeldBy::PlcLimit => "PLC clamps this direction".into(),
             HeldBy::Quality => "inputs not trusted".into(),

@@ -21,8 +21,12 @@ const NODES: u32 = 3_000;
 
 /// A supervisor of the real program; the folder holds the server's keys.
 fn start(folder: &tempfile::TempDir, change: impl FnOnce(&mut Options)) -> Supervisor {
-    let nodes =
-        (0..NODES).map(|i| NodeSpec { path: format!("Inputs/T{i}"), text: String::new(), kind: NodeKind::Number });
+    let nodes = (0..NODES).map(|i| NodeSpec {
+        path: format!("Inputs/T{i}"),
+        text: String::new(),
+        kind: NodeKind::Number,
+        written_by: None,
+    });
     let directory = Directory { application: "TEST".into(), nodes: nodes.collect(), ..Directory::default() };
     let server = ServerSettings {
         endpoint: "opc.tcp://127.0.0.1:0/test".into(),

@@ -281,8 +281,9 @@ pub fn value_of(source: ValueSource, tags: &[Conditioned], predictions: &[Predic
     }
 }
 
-/// Distance kept from the limits of a CV.
-fn back_off(cv: &Cv, _predictions: &[Prediction]) -> f64 {
+/// Distance kept from the limits of a CV, EU.
+#[must_use]
+pub fn back_off(cv: &Cv, _predictions: &[Prediction]) -> f64 {
     match cv.back_off {
         BackOff::Fixed(distance) => distance,
         BackOff::HalfInterval => 0.0,

@@ -29,6 +29,19 @@ pub struct NodeSpec {
     pub text: String,
     /// Data type, and for analog values unit and range.
     pub kind: NodeKind,
+    /// What a write to it means; none: it cannot be written.
+    pub written_by: Option<WrittenBy>,
+}
+
+/// A write to a variable is a call of a method, with the same roles and checks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WrittenBy {
+    /// Index in `Directory::methods`.
+    pub method: u32,
+    /// Arguments before the written value.
+    pub before: Vec<NodeValue>,
+    /// Arguments behind it.
+    pub after: Vec<NodeValue>,
 }
 
 /// Data type of a variable.

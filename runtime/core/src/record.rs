@@ -181,10 +181,12 @@ impl ScanRecord {
         for m in &self.optimum.mvs {
             w.f64(m.optimum);
             w.f64(m.next);
+            w.f64(m.worth);
         }
         for c in &self.optimum.cvs {
             w.f64(c.predicted);
             w.f64(c.violation);
+            w.f64(c.worth);
         }
         for m in &self.mvs {
             w.option(m.readback);

@@ -35,6 +35,11 @@ pub trait Content: Send + Sync + 'static {
         Err(StatusCode::BadNotWritable)
     }
 
+    /// Answers a write that means a method call, None for any other write. The value of the node changes when what was called changes it.
+    async fn write_as_call(&self, _user: &UserToken, _node: &NodeId, _value: &DataValue) -> Option<StatusCode> {
+        None
+    }
+
     /// Carries out a method call.
     async fn call(&self, _user: &UserToken, call: &mut MethodCall) {
         call.set_status(StatusCode::BadMethodInvalid);
@@ -93,9 +98,15 @@ impl InMemoryNodeManagerImpl for Served {
         space: &RwLock<AddressSpace>,
         writes: &mut [&mut WriteNode],
     ) -> Result<(), StatusCode> {
-        let mut space = space.write();
         for write in writes {
-            let status = match self.write_one(&mut space, write) {
+            if write.value().attribute_id == AttributeId::Value {
+                let (id, value) = (write.value().node_id.clone(), write.value().value.clone());
+                if let Some(status) = self.content.write_as_call(&context.token, &id, &value).await {
+                    write.set_status(status);
+                    continue;
+                }
+            }
+            let status = match self.write_one(&mut space.write(), write) {
                 Ok(stored) => {
                     let id = &write.value().node_id;
                     let change = (stored, id, AttributeId::Value);

@@ -39,6 +39,7 @@ pub(crate) struct Model {
 struct Built {
     nodes: Vec<NodeId>,
     methods: HashMap<NodeId, usize>,
+    writable: HashMap<NodeId, usize>,
     last_answer: NodeId,
 }
 
@@ -50,6 +51,11 @@ impl Model {
     /// Index of a method by its NodeId.
     pub fn method(&self, id: &NodeId) -> Option<usize> {
         self.built.get()?.methods.get(id).copied()
+    }
+
+    /// A variable that can be written, by its NodeId.
+    pub fn variable(&self, id: &NodeId) -> Option<&NodeSpec> {
+        self.directory.nodes.get(*self.built.get()?.writable.get(id)?)
     }
 
     /// The node that repeats the last answer.
@@ -86,7 +92,7 @@ impl Model {
         }
         if !variables.contains(LAST_ANSWER) {
             let text = "Answer to the last method call: who called what, and the sentence.".to_owned();
-            let spec = NodeSpec { path: LAST_ANSWER.into(), text, kind: NodeKind::Text };
+            let spec = NodeSpec { path: LAST_ANSWER.into(), text, kind: NodeKind::Text, written_by: None };
             builder.variable(&spec, &variables);
         }
         let mut methods = HashMap::new();
@@ -94,7 +100,9 @@ impl Model {
             methods.insert(builder.method(spec, &variables), at);
         }
         let last_answer = builder.id(LAST_ANSWER);
-        let _ = self.built.set(Built { nodes, methods, last_answer });
+        let specs = self.directory.nodes.iter().enumerate().filter(|(_, spec)| spec.written_by.is_some());
+        let writable = specs.map(|(at, _)| (nodes[at].clone(), at)).collect();
+        let _ = self.built.set(Built { nodes, methods, writable, last_answer });
     }
 }
 
@@ -156,6 +164,7 @@ impl Builder<'_> {
             .data_type(data_type)
             .value_rank(rank)
             .has_type_definition(type_definition);
+        let builder = if spec.written_by.is_some() { builder.writable() } else { builder };
         let builder = if of_variable { builder.component_of(parent) } else { builder.organized_by(parent) };
         insert(self.space, builder, data_value(None, Status::BadWaitingForInitialData, DateTime::now()));
         match &spec.kind {

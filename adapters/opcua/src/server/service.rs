@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use flyball_core::outside::{Call, Change, Directory, NodeKind, Reply};
+use flyball_config::Role;
+use flyball_core::outside::{Call, Change, Directory, NodeKind, NodeValue, Reply};
 use flyball_core::status::Status;
 use opcua::server::address_space::AddressSpace;
 use opcua::server::authenticator::UserToken;
 use opcua::server::node_manager::MethodCall;
-use opcua::types::{DateTime, NodeId, StatusCode, Variant};
+use opcua::types::{DataValue, DateTime, NodeId, StatusCode, Variant};
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
@@ -126,12 +127,36 @@ impl Content for Desk {
         }
     }
 
+    async fn write_as_call(&self, user: &UserToken, node: &NodeId, value: &DataValue) -> Option<StatusCode> {
+        let spec = self.model.variable(node)?;
+        let written = spec.written_by.as_ref()?;
+        let (path, role) = (&spec.path, self.users.role(user));
+        let wanted = self.model.directory.methods.get(written.method as usize)?.role;
+        let given = value.value.as_ref().map(|v| from_argument(v, &spec.kind));
+        let (status, text) = match given {
+            _ if role < wanted => {
+                (StatusCode::BadUserAccessDenied, format!("writing needs the role {wanted:?}; this user is {role:?}."))
+            }
+            Some(Ok(given)) => {
+                let arguments = written.before.iter().cloned().chain([given]).chain(written.after.iter().cloned());
+                self.ask(self.numbered(written.method, arguments.collect(), user, role)).await
+            }
+            Some(Err(_)) | None => {
+                (StatusCode::BadTypeMismatch, format!("the value must be {}.", expected(&spec.kind)))
+            }
+        };
+        let name = name_of(user);
+        info!(user = name, node = path, %status, answer = text, "OPC UA write");
+        self.remember(&format!("{name}, {path}: {text}"));
+        Some(status)
+    }
+
     async fn call(&self, user: &UserToken, call: &mut MethodCall) {
         let Some(method) = self.model.method(call.method_id()) else {
             call.set_status(StatusCode::BadMethodInvalid);
             return;
         };
-        let name = if user.is_anonymous() { "anonymous" } else { user.0.as_str() };
+        let name = name_of(user);
         let (status, text) = match self.checked(user, method, call) {
             Ok(asked) => self.ask(asked).await,
             Err(refused) => refused,
@@ -174,9 +199,12 @@ impl Desk {
             );
             return Err((StatusCode::BadInvalidArgument, text));
         }
-        let name = if user.is_anonymous() { "anonymous".to_owned() } else { user.0.clone() };
+        Ok(self.numbered(method as u32, read.into_iter().flatten().collect(), user, role))
+    }
+
+    fn numbered(&self, method: u32, arguments: Vec<NodeValue>, user: &UserToken, role: Role) -> Call {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        Ok(Call { id, method: method as u32, arguments: read.into_iter().flatten().collect(), user: name, role })
+        Call { id, method, arguments, user: name_of(user).to_owned(), role }
     }
 
     /// Hands the call over and waits for its reply.
@@ -237,6 +265,10 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.desk.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
     }
+}
+
+fn name_of(user: &UserToken) -> &str {
+    if user.is_anonymous() { "anonymous" } else { user.0.as_str() }
 }
 
 fn expected(kind: &NodeKind) -> String {

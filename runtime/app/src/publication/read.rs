@@ -1,6 +1,6 @@
 //! Reads one node's value, status and time out of a record.
 
-use flyball_config::{Config, CvId, MvId, PredictionId};
+use flyball_config::{Config, CvId, InputSource, MvId, PredictionId};
 use flyball_core::image::LinkState;
 use flyball_core::outside::NodeValue;
 use flyball_core::record::ScanRecord;
@@ -67,12 +67,15 @@ impl View<'_> {
             | Source::InService(mv)
             | Source::InControl(mv)
             | Source::HeldBy(mv)
+            | Source::MvWorth(mv)
             | Source::VerifyFailures(mv) => good(self.mv(source, mv)),
             Source::CvValue(cv)
             | Source::CvPredicted(cv)
             | Source::CvLow(cv)
             | Source::CvHigh(cv)
             | Source::CvViolation(cv)
+            | Source::CvWorth(cv)
+            | Source::CvBackOff(cv)
             | Source::CvGivenUp(cv) => good(self.cv(source, cv)),
             other => good(self.plain(other)),
         }
@@ -133,6 +136,7 @@ impl View<'_> {
             Source::Gain => number((r.optimum.objective_optimum - r.optimum.objective_now).abs()).filter(|_| solved),
             Source::Iterations => whole(r.optimum.iterations),
             Source::ActiveConstraints => Some(NodeValue::Texts(active_constraints(self.config, r))),
+            Source::Sensitivities => Some(NodeValue::Texts(sensitivities(self.config, r))),
             Source::Price(i) => number(r.prices.get(i as usize).copied().unwrap_or(f64::NAN)),
             Source::PlcHeartbeatOk => Some(NodeValue::Flag(r.plc.alive)),
             Source::PlcHeartbeat => whole(r.plc.heartbeat),
@@ -216,6 +220,7 @@ impl View<'_> {
             Source::InControl(_) => Some(NodeValue::Flag(m.in_control)),
             Source::HeldBy(_) => text(self.words.held_by(m.held_by)),
             Source::VerifyFailures(_) => whole(m.guard.verify_failures),
+            Source::MvWorth(_) => answer.and_then(|a| number(a.worth)),
             _ => None,
         }
     }
@@ -228,6 +233,8 @@ impl View<'_> {
             Source::CvPredicted(_) => answer.and_then(|a| number(a.predicted)),
             Source::CvLow(_) => cv.low.and_then(number),
             Source::CvHigh(_) => cv.high.and_then(number),
+            Source::CvWorth(_) => answer.and_then(|a| number(a.worth)),
+            Source::CvBackOff(_) => number(flyball_core::advisor::back_off(cv, &self.record.predictions)),
             Source::CvViolation(_) => answer.and_then(|a| number(a.violation)),
             Source::CvGivenUp(_) => Some(NodeValue::Flag(answer.is_some_and(|a| a.given_up))),
             _ => None,
@@ -256,21 +263,48 @@ impl View<'_> {
     }
 }
 
-/// What limits the optimum, in words: MVs at a limit and CVs at theirs.
+/// What the optimum depends on most, in words.
+fn sensitivities(config: &Config, r: &ScanRecord) -> Vec<String> {
+    let Some(settings) = &config.optimiser else { return Vec::new() };
+    let map = &config.models[settings.map.index()];
+    let words = |s: &flyball_core::optimum::Sensitivity| {
+        let input = map.inputs.get(s.input as usize)?;
+        let unit = match input.source {
+            InputSource::Tag(tag) => config.tag(tag).unit,
+            InputSource::Mv(mv) => config.mvs[mv.index()].unit,
+            InputSource::Prediction(id) => {
+                let at = config.predictions[id.index()];
+                config.models[at.model.index()].outputs[at.output as usize].unit
+            }
+        };
+        Some(format!("{}: {:+.4} {} per {unit}", input.name, s.slope, settings.objective_unit))
+    };
+    r.optimum.sensitivities.iter().filter_map(words).collect()
+}
+
+/// What limits the optimum, in words: MVs at a limit and CVs at theirs, with what the limit is worth.
 fn active_constraints(config: &Config, r: &ScanRecord) -> Vec<String> {
+    let money = config.optimiser.as_ref().map_or("", |o| o.objective_unit.as_str());
+    let worth = |worth: f64, unit: flyball_config::units::Unit| match worth {
+        worth if worth > 0.0 => format!(" (worth {worth:.3} {money} per {unit})"),
+        _ => String::new(),
+    };
     let mvs = config.mvs.iter().zip(&r.optimum.mvs).zip(&r.mvs).filter_map(|((mv, a), m)| {
         let near = mv.limits.span() * 1e-3;
         if a.optimum >= m.guard.high - near {
-            Some(format!("{} at its high limit {} {}", mv.name, m.guard.high, mv.unit.0.symbol))
+            Some(format!("{} at its high limit {} {}{}", mv.name, m.guard.high, mv.unit, worth(a.worth, mv.unit)))
         } else if a.optimum <= m.guard.low + near {
-            Some(format!("{} at its low limit {} {}", mv.name, m.guard.low, mv.unit.0.symbol))
+            Some(format!("{} at its low limit {} {}{}", mv.name, m.guard.low, mv.unit, worth(a.worth, mv.unit)))
         } else {
             None
         }
     });
-    let cvs =
-        config.cvs.iter().zip(&r.optimum.cvs).filter(|(_, a)| a.active || a.given_up).map(|(cv, a)| {
-            if a.given_up { format!("{} given up", cv.name) } else { format!("{} at its limit", cv.name) }
-        });
+    let cvs = config.cvs.iter().zip(&r.optimum.cvs).filter(|(_, a)| a.active || a.given_up).map(|(cv, a)| {
+        if a.given_up {
+            format!("{} given up", cv.name)
+        } else {
+            format!("{} at its limit{}", cv.name, worth(a.worth, cv.unit))
+        }
+    });
     mvs.chain(cvs).collect()
 }

@@ -5,7 +5,7 @@
 
 use flyball_config::{Config, CvId, ModelId, ModelRole, MvId, PredictionId, Role, TagId, TagRole, ValueSource};
 use flyball_core::mode::Mode;
-use flyball_core::outside::{Directory, MethodSpec, NodeKind, NodeSpec, UnitSpec};
+use flyball_core::outside::{Directory, MethodSpec, NodeKind, NodeSpec, NodeValue, UnitSpec, WrittenBy};
 
 use crate::timing::Measure;
 use crate::words::{SOLVE_STATES, mode, solve};
@@ -74,6 +74,7 @@ pub(super) enum Source {
     Gain,
     Iterations,
     ActiveConstraints,
+    Sensitivities,
     Price(u32),
     SetpointActual(MvId),
     Optimum(MvId),
@@ -85,12 +86,15 @@ pub(super) enum Source {
     InControl(MvId),
     HeldBy(MvId),
     VerifyFailures(MvId),
+    MvWorth(MvId),
     CvValue(CvId),
     CvPredicted(CvId),
     CvLow(CvId),
     CvHigh(CvId),
     CvViolation(CvId),
     CvGivenUp(CvId),
+    CvWorth(CvId),
+    CvBackOff(CvId),
     PlcHeartbeatOk,
     PlcHeartbeat,
     PlcClosed,
@@ -149,8 +153,16 @@ struct Tree {
 
 impl Tree {
     fn add(&mut self, path: impl Into<String>, kind: NodeKind, text: &str, source: Source) {
-        self.nodes.push(NodeSpec { path: path.into(), text: text.into(), kind });
+        self.nodes.push(NodeSpec { path: path.into(), text: text.into(), kind, written_by: None });
         self.sources.push(source);
+    }
+
+    /// Makes the node that was added last writable: a write is a call of this method.
+    fn written_by(&mut self, method: Method, before: Vec<NodeValue>, after: Vec<NodeValue>) {
+        let method = METHODS.iter().position(|m| *m == method);
+        if let (Some(node), Some(method)) = (self.nodes.last_mut(), method) {
+            node.written_by = Some(WrittenBy { method: method as u32, before, after });
+        }
     }
 }
 
@@ -339,9 +351,14 @@ fn optimiser(t: &mut Tree, config: &Config) {
     t.add("Optimiser/GainPerHour", NodeKind::Number, "Estimated gain at the optimum", Source::Gain);
     t.add("Optimiser/Iterations", NodeKind::Count, "Iterations of the last solve", Source::Iterations);
     t.add("Optimiser/ActiveConstraints", NodeKind::Texts, "What limits the optimum", Source::ActiveConstraints);
+    let most = "What the optimum depends on most: change of the objective per EU";
+    t.add("Optimiser/Sensitivities", NodeKind::Texts, most, Source::Sensitivities);
     for (i, price) in o.prices.iter().enumerate() {
         let path = format!("Optimiser/Prices/{}", price.name);
-        t.add(path, NodeKind::Number, &format!("Price in force, {}", price.unit), Source::Price(i as u32));
+        let about = format!("Price in force, {}; a write is SetPrice", price.unit);
+        t.add(path, NodeKind::Number, &about, Source::Price(i as u32));
+        let comment = NodeValue::Text("written to the node".to_owned());
+        t.written_by(Method::SetPrice, vec![NodeValue::Text(price.name.clone())], vec![comment]);
     }
     for (id, mv) in (0u32..).map(MvId).zip(&config.mvs) {
         let path = format!("Optimiser/MV/{}", mv.name);
@@ -357,6 +374,8 @@ fn optimiser(t: &mut Tree, config: &Config) {
         for (name, text, source) in numbers {
             t.add(format!("{path}/{name}"), kind(), text, source);
         }
+        let worth = format!("Worth of its active limit, {} per {}", o.objective_unit, mv.unit);
+        t.add(format!("{path}/ShadowPrice"), NodeKind::Number, &worth, Source::MvWorth(id));
         t.add(format!("{path}/InService"), NodeKind::Flag, "In service", Source::InService(id));
         t.add(format!("{path}/InControl"), NodeKind::Flag, "The PLC lets us move it", Source::InControl(id));
         t.add(format!("{path}/HeldBy"), NodeKind::Text, "What holds it back", Source::HeldBy(id));
@@ -382,14 +401,11 @@ fn optimiser(t: &mut Tree, config: &Config) {
         t.add(format!("{path}/High"), NodeKind::Number, "High limit", Source::CvHigh(id));
         t.add(format!("{path}/Violation"), NodeKind::Number, "Violation at the optimum", Source::CvViolation(id));
         t.add(format!("{path}/GivenUp"), NodeKind::Flag, "Its limit cannot be met", Source::CvGivenUp(id));
+        let worth = format!("Worth of its active limit, {} per {}", o.objective_unit, cv.unit);
+        t.add(format!("{path}/ShadowPrice"), NodeKind::Number, &worth, Source::CvWorth(id));
         let priority = Source::Configured(f64::from(cv.priority));
         t.add(format!("{path}/Priority"), NodeKind::Number, "1 is given up last", priority);
-        t.add(
-            format!("{path}/BackOff"),
-            NodeKind::Number,
-            "Distance kept from the limits",
-            Source::Configured(cv.back_off),
-        );
+        t.add(format!("{path}/BackOff"), NodeKind::Number, "Distance kept from the limits", Source::CvBackOff(id));
     }
 }
 
