@@ -1,7 +1,7 @@
 //! Move blocks: how many steps each move of the plan holds.
 
 /// Steps of a horizon at most.
-pub const STEPS_MAX: usize = 40;
+pub const STEPS_MAX: usize = flyball_config::bounds::HORIZON_STEPS_MAX as usize;
 /// MVs of a horizon at most.
 pub const HORIZON_MVS_MAX: usize = 8;
 

@@ -155,7 +155,8 @@ impl Horizon {
             let first = self.outputs[cv.map_output as usize % m];
             let over = (cv.low - first).max(first - cv.high).max(0.0);
             for step in 0..steps {
-                let left = (1.0 - step as f64 / self.fixed.recover.max(1) as f64).max(0.0) * over;
+                // Already the first step must bring some of it: else each solve would leave the way back to the next one.
+                let left = (1.0 - (step + 1) as f64 / self.fixed.recover.max(1) as f64).max(0.0) * over;
                 let level = level_of(&self.problem, j);
                 self.limits[j * steps + step] = if cv.active {
                     RowLimits { low: (cv.low - left) / cv.scale, high: (cv.high + left) / cv.scale, level }
