@@ -146,7 +146,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (R101, "price_B*F*cB", "price_b*F*cB"),
     (R101, "maximise       =", "minimise = \"Q\"\nmaximise       ="),
     (R101, "starts         = 8", "starts         = 800"),
-    (R101, "stop_after     = \"80 ms\"", "stop_after     = \"3 s\""),
+    (R101, "stop_after     = \"80 ms\"", "stop_after     = \"5 s\""),
     (R101, "price_B = \"0.60 EUR/mol\"", "price_B = \"cheap\""),
     (R101, "accept_if_gain = \"0.20 EUR/h\"", "accept_if_gain = \"0.20 EUR/h\"\nobjective_unit = \"EUR/d\""),
     (R101, "starts         = 8", "starts = 2\nhorizon = { steps = 50, blocks = [1] }"),
