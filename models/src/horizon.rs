@@ -28,7 +28,9 @@ impl LoadedModel {
         mvs: &[Mv],
         cvs: &[Cv],
     ) -> Result<HorizonOptimizer, ModelError> {
-        let bad = |found: String, allowed: &str, next: &str| ModelError::new(Refusal::BadMap, found, allowed, next).of(&model.name);
+        let bad = |found: String, allowed: &str, next: &str| {
+            ModelError::new(Refusal::BadMap, found, allowed, next).of(&model.name)
+        };
         let Some(window) = self.contract.window else {
             return Err(bad(
                 "the model reads no window of time".to_owned(),
@@ -39,7 +41,11 @@ impl LoadedModel {
         let sample = Duration::from_secs_f64(self.contract.sample_time_s.max(0.0));
         if sample.abs_diff(horizon.step) > Duration::from_millis(1) {
             return Err(bad(
-                format!("the model's steps are {} s, those of the horizon {} s", sample.as_secs_f64(), horizon.step.as_secs_f64()),
+                format!(
+                    "the model's steps are {} s, those of the horizon {} s",
+                    sample.as_secs_f64(),
+                    horizon.step.as_secs_f64()
+                ),
                 "both must be the same",
                 "set step in [optimiser] horizon to the model's plc.sample_time",
             ));
@@ -61,7 +67,11 @@ impl LoadedModel {
             outputs: self.graph.output_order.clone(),
             ranges: self.input_ranges(),
             is_mv: model.inputs.iter().map(|i| matches!(i.source, InputSource::Mv(_))).collect(),
-            bias_share: model.outputs.iter().map(|o| bias_share(o.match_plant.map(|m| m.filter), horizon.step)).collect(),
+            bias_share: model
+                .outputs
+                .iter()
+                .map(|o| bias_share(o.match_plant.map(|m| m.filter), horizon.step))
+                .collect(),
         };
         let blocks = Blocks::new(&horizon.blocks, horizon.steps).ok_or_else(|| {
             bad(format!("move blocks {:?}", horizon.blocks), "blocks that fit into the horizon", "shorten them")

@@ -29,7 +29,9 @@ impl LoadedModel {
         if self.contract.window.is_some() {
             let allowed = "without [optimiser] horizon the map is a steady state without memory";
             let next = "give [optimiser] a horizon, use the model as a soft sensor, or export a map";
-            return Err(ModelError::new(Refusal::BadMap, "the model reads a window of time", allowed, next).of(&model.name));
+            return Err(
+                ModelError::new(Refusal::BadMap, "the model reads a window of time", allowed, next).of(&model.name)
+            );
         }
         let setup = Setup::of(settings, model, mvs, cvs.len()).map_err(|e| refused(e).of(&model.name))?;
         let mut map = self.map(setup.starts)?;

@@ -100,7 +100,9 @@ pub(crate) fn read(
         (_, None) => None,
     };
     let horizon = match r.get("horizon") {
-        Some(f) => Some(horizon(f.table("optimiser.horizon")?, cx, every, gain.as_ref().map(|(_, unit)| unit.as_str()))?),
+        Some(f) => {
+            Some(horizon(f.table("optimiser.horizon")?, cx, every, gain.as_ref().map(|(_, unit)| unit.as_str()))?)
+        }
         None => None,
     };
     let (direction, objective, _) = objective?;
@@ -128,7 +130,8 @@ fn horizon(mut r: Reader<'_>, cx: &Cx, every: Option<Duration>, unit: Option<&st
         Some(f) => cx.whole_cycles(&f).filter(|step| {
             let fits = every.is_none_or(|every| every.as_nanos() % step.as_nanos().max(1) == 0);
             if !fits {
-                let allowed = format!("a time of which 'every', {}, is a whole number", words(every.unwrap_or_default()));
+                let allowed =
+                    format!("a time of which 'every', {}, is a whole number", words(every.unwrap_or_default()));
                 f.error(Problem::new(format!("found {}", words(*step))).allowed(allowed));
             }
             fits

@@ -32,7 +32,11 @@ fn constants(graph: &Graph, lists: &mut Vec<(Vec<usize>, Vec<f32>)>) {
 }
 
 /// A new question with its history; the CVs are inside their limits now.
-fn ask(horizon: &mut HorizonOptimizer, dice: &mut Random, sizes: Sizes) -> (flyball_core::optimum::Problem, Vec<Vec<f64>>, Vec<f64>) {
+fn ask(
+    horizon: &mut HorizonOptimizer,
+    dice: &mut Random,
+    sizes: Sizes,
+) -> (flyball_core::optimum::Problem, Vec<Vec<f64>>, Vec<f64>) {
     let mut between = |low: f32, high: f32| f64::from(dice.between(low, high));
     horizon.reset();
     let mut rows: Vec<Vec<f64>> = Vec::new();
@@ -64,9 +68,13 @@ fn main() {
     let questions: usize = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(2_000);
     let file = arguments.next();
     println!("{}", bench_header(None));
-    println!("| model | questions | iterations p50 | max | p50 us | p99.9 us | max us |\n|---|---|---|---|---|---|---|");
+    println!(
+        "| model | questions | iterations p50 | max | p50 us | p99.9 us | max us |\n|---|---|---|---|---|---|---|"
+    );
     let mut cases = Vec::new();
-    for (name, kind, window, fed_back) in [("gru-32", Network::Gru, 20, false), ("dense-32-32", Network::Dense, 8, true)] {
+    for (name, kind, window, fed_back) in
+        [("gru-32", Network::Gru, 20, false), ("dense-32-32", Network::Dense, 8, true)]
+    {
         let sizes = Sizes { mvs: 4, outputs: 3, hidden: 32, window, fed_back };
         let graph = network(kind, 5, sizes).expect("small");
         let fixed = setup(sizes, "price*y2 - 0.1*u0^2 - 0.1*u1^2", Blocks::new(&BLOCKS, STEPS).expect("fits"));

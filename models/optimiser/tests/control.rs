@@ -169,7 +169,11 @@ fn on_a_linear_model_the_plan_is_that_of_the_quadratic_programme() {
         horizon.optimise(&question, &mut optimum, &mut NoProbe);
         let plan: Vec<f64> = horizon.plan().flatten().copied().collect();
         let cost: f64 = (0..nv).map(|i| plan[i] * (g[i] + 0.5 * (0..nv).map(|k| h[i][k] * plan[k]).sum::<f64>())).sum();
-        let says = format!("seed {seed}: {plan:?} costs {} against {best:?} {}\n{optimum:?}", cost + constant, least + constant);
+        let says = format!(
+            "seed {seed}: {plan:?} costs {} against {best:?} {}\n{optimum:?}",
+            cost + constant,
+            least + constant
+        );
         // Both sides: a limit may be overstepped by what counts as none.
         assert!((cost - least).abs() <= 2e-4 * (1.0 + (least + constant).abs()), "{says}");
         assert!(plan.iter().zip(&best).all(|(p, b)| (p - b).abs() < 0.02), "{says}");
@@ -230,7 +234,8 @@ fn a_plant_that_differs_from_its_model_ends_on_target_and_on_the_limit_without_o
         let new = |objective: &str| {
             let mut fixed = setup(sizes, objective, Blocks::new(&[1, 1, 2, 4], 12).unwrap());
             fixed.base.mvs[0].move_cost = 0.003;
-            optimizer(&linear(sizes.window, sizes.columns(), &weights, &[0.0]).unwrap(), &fixed, columns(sizes, 5.0)).unwrap()
+            optimizer(&linear(sizes.window, sizes.columns(), &weights, &[0.0]).unwrap(), &fixed, columns(sizes, 5.0))
+                .unwrap()
         };
         let on_target = close(&mut new("0 - (y0 - price)^2"), sizes, f64::INFINITY, 0.5, 140, plant);
         let on_limit = close(&mut new("price*u0"), sizes, 0.6, 1.0, 140, plant);
@@ -277,7 +282,13 @@ fn the_product_of_r101_first_moves_the_wrong_way_and_that_fools_only_a_short_hor
         let x = reactor(x, 160.0, duty);
         (x, least.min(x[1]))
     });
-    assert!(step.1 < rest[1] - 0.01 && step.0[1] > rest[1] + 0.003, "{} falls to {}, then rises to {}", rest[1], step.1, step.0[1]);
+    assert!(
+        step.1 < rest[1] - 0.01 && step.0[1] > rest[1] + 0.003,
+        "{} falls to {}, then rises to {}",
+        rest[1],
+        step.1,
+        step.0[1]
+    );
 
     // An equation of third order in feed (in 20 l/h from 140) and product (in 0.01 mol/l from rest), fitted to a test on the reactor.
     const ORDER: usize = 3;
@@ -307,7 +318,8 @@ fn the_product_of_r101_first_moves_the_wrong_way_and_that_fools_only_a_short_hor
     let sizes = Sizes { mvs: 1, outputs: 1, hidden: 0, window: ORDER, fed_back: true };
     let run = |blocks: Blocks| {
         let fixed = setup(sizes, "0 - (y0 - price)^2", blocks);
-        let mut horizon = optimizer(&linear(ORDER, 3, &weights, &[0.0]).unwrap(), &fixed, columns(sizes, 20.0)).unwrap();
+        let mut horizon =
+            optimizer(&linear(ORDER, 3, &weights, &[0.0]).unwrap(), &fixed, columns(sizes, 20.0)).unwrap();
         let mut x = rest;
         close(&mut horizon, sizes, f64::INFINITY, 0.4, 120, |u, _, _| {
             x = reactor(x, feed(u), duty);

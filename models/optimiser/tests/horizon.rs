@@ -6,7 +6,9 @@ use flyball_core::optimum::{Optimum, SolveStatus};
 use flyball_core::ports::{NoProbe, Optimizer};
 use flyball_engine::testing::Random;
 use flyball_optimiser::Budget;
-use flyball_optimiser::horizon::testing::{Network, Sizes, columns, network, optimizer, problem, random_problem, setup};
+use flyball_optimiser::horizon::testing::{
+    Network, Sizes, columns, network, optimizer, problem, random_problem, setup,
+};
 use flyball_optimiser::horizon::{Blocks, HorizonOptimizer};
 
 /// Questions to one network.
@@ -83,7 +85,11 @@ fn every_first_move_is_inside_its_limits_no_plan_is_worse_than_staying_nothing_i
                 now_inside &= (low..=high).contains(&mv.now);
                 // From outside it may stay where it cannot come back, never go further out.
                 let (low, high) = (low.min(mv.now), high.max(mv.now));
-                assert!((low..=high).contains(&answer.next) && (low..=high).contains(&answer.optimum), "{}", says(&first));
+                assert!(
+                    (low..=high).contains(&answer.next) && (low..=high).contains(&answer.optimum),
+                    "{}",
+                    says(&first)
+                );
                 assert!(answer.worth >= 0.0 && answer.worth.is_finite(), "{}", says(&first));
             }
             // Moves between blocks are never given up, whatever the CVs ask.
@@ -91,12 +97,17 @@ fn every_first_move_is_inside_its_limits_no_plan_is_worse_than_staying_nothing_i
             for two in plan.windows(2) {
                 for ((before, after), mv) in two[0].iter().zip(&two[1]).zip(&question.mvs) {
                     let slack = 1.01e-4 * mv.move_up.max(mv.move_down);
-                    assert!(after - before <= mv.move_up + slack && before - after <= mv.move_down + slack, "{}", says(&first));
+                    assert!(
+                        after - before <= mv.move_up + slack && before - after <= mv.move_down + slack,
+                        "{}",
+                        says(&first)
+                    );
                 }
             }
             if now_inside {
                 let stay: Vec<f64> = plan.iter().flat_map(|_| question.mvs.iter().map(|mv| mv.now)).collect();
-                let (there, here) = (one.judge(&question, &plan.concat()).unwrap(), one.judge(&question, &stay).unwrap());
+                let (there, here) =
+                    (one.judge(&question, &plan.concat()).unwrap(), one.judge(&question, &stay).unwrap());
                 assert!(!here.better_than(&there), "worse than staying: {there:?} against {here:?}\n{}", says(&first));
             }
             made += 1;

@@ -47,7 +47,8 @@ impl Case {
     fn memory(&self) -> Vec<Vec<f64>> {
         let one_step = self.dynamics.one_step().unwrap();
         let initial = self.dynamics.initial();
-        let mut memory: Vec<Vec<f64>> = initial.iter().map(|list| list.iter().map(|v| f64::from(*v)).collect()).collect();
+        let mut memory: Vec<Vec<f64>> =
+            initial.iter().map(|list| list.iter().map(|v| f64::from(*v)).collect()).collect();
         for row in &self.history {
             let fed: Vec<Vec<f64>> = std::iter::once(row.clone()).chain(memory).collect();
             memory = evaluate(&one_step, &fed).split_off(1);
@@ -75,7 +76,8 @@ impl Case {
                 row[*column] = answers[(step - 1) * m + output];
             }
             rows.push(row);
-            let longest = if self.kind == Network::Gru && self.dynamics.is_stepwise() { rows.len() } else { self.sizes.window };
+            let longest =
+                if self.kind == Network::Gru && self.dynamics.is_stepwise() { rows.len() } else { self.sizes.window };
             let window: Vec<f64> = rows[rows.len() - longest..].concat();
             let graph = network(self.kind, self.seed, Sizes { window: longest, ..self.sizes }).unwrap();
             answers.extend(evaluate(&graph, &[window])[0].iter().zip(&self.bias).map(|(y, b)| y + b));
@@ -101,7 +103,12 @@ fn a_rollout_is_the_model_step_by_step() {
         let (found, wanted) = (&evaluate(&case.graph, &case.fed(&case.moves))[0], case.step_by_step());
         assert_eq!(found.len(), wanted.len());
         for (a, b) in found.iter().zip(&wanted) {
-            assert!((a - b).abs() <= 1e-12 * (1.0 + b.abs()), "{:?} seed {}: {found:?} against {wanted:?}", case.kind, case.seed);
+            assert!(
+                (a - b).abs() <= 1e-12 * (1.0 + b.abs()),
+                "{:?} seed {}: {found:?} against {wanted:?}",
+                case.kind,
+                case.seed
+            );
         }
         whole += u32::from(!case.dynamics.is_stepwise());
     });

@@ -95,7 +95,8 @@ impl Answer {
         optimum.cvs.clear();
         let steps = horizon.steps();
         for (j, cv) in horizon.problem.cvs.iter().enumerate().take(CVS_MAX) {
-            let mut answer = CvOptimum { predicted: trial.rows[horizon.row(j, steps - 1)] * cv.scale, ..Default::default() };
+            let mut answer =
+                CvOptimum { predicted: trial.rows[horizon.row(j, steps - 1)] * cv.scale, ..Default::default() };
             for step in (0..steps).filter(|_| cv.active) {
                 let row = horizon.row(j, step);
                 let (value, limits) = (trial.rows[row], horizon.limits()[row]);

@@ -99,7 +99,9 @@ impl Dynamics {
     /// Inputs of a graph for the memory.
     pub(super) fn memory_inputs(&self, graph: &mut Graph) -> Result<Vec<Node>, GraphError> {
         match &self.form {
-            Form::Stepwise(form) => form.graph.inputs()[1..].iter().map(|n| graph.input(form.graph.shape(*n))).collect(),
+            Form::Stepwise(form) => {
+                form.graph.inputs()[1..].iter().map(|n| graph.input(form.graph.shape(*n))).collect()
+            }
             Form::Whole(_) => Ok(vec![graph.input(&[(self.window - 1) * self.columns])?]),
         }
     }

@@ -96,7 +96,11 @@ impl HorizonOptimizer {
             && cvs <= CVS_MAX;
         if !fits {
             return Err(CannotOptimise::Map(
-                format!("the model answers {} to {} for {mvs} MVs and {cvs} CVs", dynamics.columns(), dynamics.outputs()),
+                format!(
+                    "the model answers {} to {} for {mvs} MVs and {cvs} CVs",
+                    dynamics.columns(),
+                    dynamics.outputs()
+                ),
                 format!("{n} to {m}, and at most {CVS_MAX} CVs"),
             ));
         }
@@ -105,7 +109,9 @@ impl HorizonOptimizer {
         if !(1..=HORIZON_MVS_MAX).contains(&mvs) || variables > VARIABLES_MAX || rows > ROWS_MAX {
             let (steps, blocks) = (setup.blocks.steps(), setup.blocks.len());
             return Err(CannotOptimise::Map(
-                format!("a horizon of {steps} steps and {blocks} move blocks for {mvs} MVs and {cvs} CVs has {rows} limits"),
+                format!(
+                    "a horizon of {steps} steps and {blocks} move blocks for {mvs} MVs and {cvs} CVs has {rows} limits"
+                ),
                 format!(
                     "1 to {HORIZON_MVS_MAX} MVs, {STEPS_MAX} steps and {ROWS_MAX} limits (CVs x steps, and MVs x moves between blocks); \
                      take fewer steps or blocks"
@@ -113,7 +119,10 @@ impl HorizonOptimizer {
             ));
         }
         let engine = |e: flyball_engine::GraphError| {
-            CannotOptimise::Map(format!("the horizon cannot be compiled ({e})"), "fewer steps or a smaller model".into())
+            CannotOptimise::Map(
+                format!("the horizon cannot be compiled ({e})"),
+                "fewer steps or a smaller model".into(),
+            )
         };
         let ranges = base.mvs.iter().map(|mv| columns.ranges[mv.input]).collect();
         let answer = Answer::new(base, ranges, &columns.ranges);
@@ -188,7 +197,7 @@ impl HorizonOptimizer {
         }
         let mut trial = self.stay.clone();
         self.horizon.pose(problem);
-        self.to_stay(problem);
+        self.stay_plan(problem);
         self.horizon.at(&self.now, &mut trial);
         self.horizon.limit();
         self.horizon.at(plan, &mut trial);
@@ -271,7 +280,7 @@ impl HorizonOptimizer {
     }
 
     /// The plan that stays.
-    fn to_stay(&mut self, problem: &Problem) {
+    fn stay_plan(&mut self, problem: &Problem) {
         for block in self.now.chunks_exact_mut(problem.mvs.len()) {
             block.iter_mut().zip(&problem.mvs).for_each(|(now, mv)| *now = mv.now);
         }
@@ -286,7 +295,7 @@ impl Optimizer for HorizonOptimizer {
             return;
         }
         self.horizon.pose(problem);
-        self.to_stay(problem);
+        self.stay_plan(problem);
         self.horizon.at(&self.now, &mut self.stay);
         if !self.stay.usable {
             return;

@@ -94,7 +94,8 @@ impl Plant {
     /// Runs the model on the row that is complete; false when it gives no numbers.
     fn take_row(&mut self, plant: &[Option<f64>]) -> bool {
         let cells = self.one_step.input_mut(0);
-        for ((value, column), (low, high)) in self.under_way.iter().zip(&self.columns.inputs).zip(&self.columns.ranges) {
+        for ((value, column), (low, high)) in self.under_way.iter().zip(&self.columns.inputs).zip(&self.columns.ranges)
+        {
             cells[*column] = value.clamp(*low, *high) as f32;
         }
         for (i, memory) in self.memory.iter().enumerate() {

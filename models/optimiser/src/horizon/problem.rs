@@ -81,10 +81,10 @@ impl Horizon {
         };
         let graph = rollout(dynamics, &roles, &fixed.blocks)?;
         let derived = with_slopes(&graph)?;
-        let instance = |graph| -> Result<Instance, GraphError> {
-            Ok(Arc::new(Program::compile(graph, Path::best())?).instance())
-        };
-        let (variables, steps, m) = (fixed.blocks.len() * fixed.mv_input.len(), fixed.blocks.steps(), columns.outputs.len());
+        let instance =
+            |graph| -> Result<Instance, GraphError> { Ok(Arc::new(Program::compile(graph, Path::best())?).instance()) };
+        let (variables, steps, m) =
+            (fixed.blocks.len() * fixed.mv_input.len(), fixed.blocks.steps(), columns.outputs.len());
         let rows = cvs * steps + (fixed.blocks.len() - 1) * fixed.mv_input.len();
         Ok(Self {
             sloped: instance(&derived)?,

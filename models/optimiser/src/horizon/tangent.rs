@@ -212,7 +212,8 @@ impl Sweep {
                 let input = input_of(*pick as usize);
                 let len = begins[input + 1] - begins[input];
                 let inside = *pick as usize - begins[input];
-                let place = t[input].filter(|t| variable < t.width).map(|_| tangent_begins[input] + variable * len + inside);
+                let place =
+                    t[input].filter(|t| variable < t.width).map(|_| tangent_begins[input] + variable * len + inside);
                 picks.push(place.map_or(FILLED, |p| p as u32));
             }
         }

@@ -16,7 +16,8 @@ pub(super) struct Template {
 impl Template {
     pub(super) fn new(graph: &Graph) -> Result<Self, GraphError> {
         let mut flat = Graph::new();
-        let inputs: Result<Vec<Node>, GraphError> = graph.inputs().iter().map(|i| flat.input(graph.shape(*i))).collect();
+        let inputs: Result<Vec<Node>, GraphError> =
+            graph.inputs().iter().map(|i| flat.input(graph.shape(*i))).collect();
         let outputs = write(&mut flat, graph, &inputs?, &mut [])?;
         outputs.into_iter().for_each(|o| flat.output(o));
         let constants = vec![None; flat.nodes().len()];
