@@ -94,6 +94,8 @@ fn every_first_move_is_inside_its_limits_no_plan_is_worse_than_staying_nothing_i
             }
             // Moves between blocks are never given up, whatever the CVs ask.
             let plan: Vec<Vec<f64>> = one.plan().map(<[f64]>::to_vec).collect();
+            let next: Vec<f64> = first.mvs.iter().map(|mv| mv.next).collect();
+            assert_eq!(plan[0], next, "what was judged is what is made: {}", says(&first));
             for two in plan.windows(2) {
                 for ((before, after), mv) in two[0].iter().zip(&two[1]).zip(&question.mvs) {
                     let slack = 1.01e-4 * mv.move_up.max(mv.move_down);
