@@ -26,6 +26,10 @@ pub const CVS_MAX: usize = 32;
 pub const PRICES_MAX: usize = 32;
 /// Longest history of one model input in scans (one day at 10 s, 2.4 h at 1 s).
 pub const HISTORY_SCANS_MAX: usize = 8_640;
+/// Runs of a model that are remembered for late samples: a day at 1 s and some more, 5 MB per output.
+pub const SAMPLE_HISTORY_MAX: usize = 100_000;
+/// Tags that must be steady for a sample to count.
+pub const STEADY_RULES_MAX: usize = 4;
 /// Starting points of one optimiser call: more buy nothing on maps this small and cost the budget.
 pub const STARTS_MAX: u16 = 64;
 /// Steps of a horizon: at most 40 are predicted at each solve.

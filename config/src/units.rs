@@ -101,6 +101,7 @@ static UNITS: &[UnitRow] = &[
     row("kg/s", "KGS", "kg/s", "kilogram per second"),
     row("mol/l", "C38", "mol/l", "mole per litre"),
     row("kmol/m3", "B46", "kmol/m\u{b3}", "kilomole per cubic metre"),
+    row("kmol/h", "K58", "kmol/h", "kilomole per hour"),
     row("kJ/h", "P20", "kJ/h", "kilojoule per hour"),
     row("kW", "KWT", "kW", "kilowatt"),
     row("MW", "MAW", "MW", "megawatt"),
@@ -125,6 +126,7 @@ static UNITS: &[UnitRow] = &[
     row("V", "VLT", "V", "volt"),
     row("A", "AMP", "A", "ampere"),
     row("EUR/h", "", "EUR/h", "euro per hour"),
+    row("$/kmol", "", "$/kmol", "US dollar per kilomole"),
 ];
 
 /// Other accepted spellings.
@@ -169,6 +171,7 @@ mod tests {
             ("kg/s", 4_933_459),
             ("mol/l", 4_404_024),
             ("kmol/m3", 4_338_742),
+            ("kmol/h", 4_928_824),
             ("kJ/h", 5_255_728),
             ("kW", 4_937_556),
             ("MW", 5_062_999),
@@ -184,6 +187,7 @@ mod tests {
             ("1", 4_404_786),
             ("%", 20_529),
             ("EUR/h", -1),
+            ("$/kmol", -1),
         ];
         for (symbol, id) in expected {
             assert_eq!(Unit::named(symbol).map(|u| u.0.unit_id), Some(id), "{symbol}");

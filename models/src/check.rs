@@ -4,7 +4,7 @@
 
 use core::time::Duration;
 
-use flyball_config::{Config, Filter, InputSource, Model, ModelRole};
+use flyball_config::{Config, Confirm, DomainKind, Filter, InputSource, Model, ModelRole};
 use flyball_core::ports::Clock;
 
 use crate::contract::{InputContract, ModelContract};
@@ -116,7 +116,41 @@ pub(crate) fn match_configuration(
             contract.sample_time_s
         ));
     }
+    check_trust(contract, model, &mut warnings)?;
     Ok(Matched { input_order, output_order, warnings })
+}
+
+/// What the configuration wants to know of its predictions must be in the file.
+fn check_trust(contract: &ModelContract, model: &Model, warnings: &mut Vec<String>) -> Result<(), ModelError> {
+    if model.role == ModelRole::Map {
+        return Ok(());
+    }
+    let missing = |key: &str, asked: &str, other: &str| {
+        ModelError::new(
+            Refusal::BadContract,
+            format!("the key {key} is missing in metadata_props"),
+            format!("the configuration asks for {asked}"),
+            format!("write the file again with the scripts of models/tools, or {other}"),
+        )
+    };
+    let trust = &model.trust;
+    if contract.domain.is_none() && trust.domain == DomainKind::T2AndSpe {
+        return Err(missing("plc.domain", "domain = \"T2 and SPE\"", "write domain = \"training range\""));
+    }
+    if contract.residuals.is_none() && trust.interval.is_some_and(|i| i.required) {
+        return Err(missing("plc.residuals", "an interval", "write kind = \"none\""));
+    }
+    if contract.domain.is_none() && trust.domain == DomainKind::AsInFile {
+        warnings.push("it brings no plc.domain: only the range of each input is checked, not all together".into());
+    }
+    if contract.residuals.is_none() {
+        let confirm = model.outputs.iter().any(|o| o.bias.is_some_and(|b| matches!(b.confirm, Confirm::Sigmas(_))));
+        let also = if confirm { ", and no sample waits for confirmation" } else { "" };
+        if confirm || trust.interval.is_some() {
+            warnings.push(format!("it brings no plc.residuals: predictions have no interval{also}"));
+        }
+    }
+    Ok(())
 }
 
 fn find(names: &[&str], name: &str, what: &str) -> Result<usize, ModelError> {

@@ -17,6 +17,8 @@
 
 use std::collections::BTreeMap;
 
+use flyball_core::domain::Pca;
+use flyball_core::interval::ErrorQuantiles;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use tract_onnx::pb;
@@ -272,6 +274,7 @@ impl ModelContract {
             }
         }
         self.golden_consistent()?;
+        self.residuals.as_ref().map_or(Ok(()), |r| r.consistent(&self.outputs))?;
         self.domain.as_ref().map_or(Ok(()), |d| d.consistent(self.inputs.len()))
     }
 
@@ -313,22 +316,70 @@ impl ModelContract {
     }
 }
 
+/// Limits of T2 and SPE that a domain must have, per cent.
+const DOMAIN_LIMITS: [&str; 3] = ["95", "99", "99.9"];
+
 impl DomainContract {
     fn consistent(&self, inputs: usize) -> Result<(), ModelError> {
         let sizes = self.mean.len() == inputs
             && self.std.len() == inputs
             && self.loadings.len() == self.eigenvalues.len()
-            && !self.loadings.is_empty()
+            && (1..=inputs).contains(&self.loadings.len())
             && self.loadings.iter().all(|row| row.len() == inputs);
-        let positive = self.std.iter().chain(&self.eigenvalues).all(|v| *v > 0.0);
-        let limits = ["95", "99", "99.9"].iter().all(|q| self.t2.contains_key(*q) && self.spe.contains_key(*q));
-        if sizes && positive && limits {
+        let positive = self.std.iter().chain(&self.eigenvalues).all(|v| *v > 0.0 && v.is_finite());
+        let finite = self.mean.iter().chain(self.loadings.iter().flatten()).all(|v| v.is_finite());
+        let rising = |limits: [f64; 3]| limits[0] > 0.0 && limits.windows(2).all(|w| w[0] <= w[1]);
+        if sizes && positive && finite && [&self.t2, &self.spe].map(limits_of).iter().all(|l| l.is_some_and(rising)) {
             return Ok(());
         }
         Err(bad(
-            "plc.domain does not fit the inputs, has a zero spread, or lacks a limit",
-            "it needs mean, std and loadings per input, eigenvalues above 0, and T2 and SPE limits at 95, 99 and 99.9",
+            "plc.domain does not fit the inputs, has a zero spread or a number that is none, or lacks a limit",
+            "it needs mean, std and loadings per input, eigenvalues above 0, and rising T2 and SPE limits at 95, 99 and 99.9",
         ))
+    }
+
+    /// The same for the scan; `columns` is the file's column of each configured input.
+    pub(crate) fn pca(&self, columns: &[usize]) -> Option<Pca> {
+        let picked = |row: &Vec<f64>| columns.iter().map(|c| row[*c]).collect();
+        Some(Pca {
+            mean: picked(&self.mean),
+            std: picked(&self.std),
+            loadings: self.loadings.iter().map(picked).collect(),
+            eigenvalues: self.eigenvalues.clone(),
+            t2: limits_of(&self.t2)?,
+            spe: limits_of(&self.spe)?,
+        })
+    }
+}
+
+/// The limits by rising share; None when one is missing or no number.
+fn limits_of(limits: &BTreeMap<String, f64>) -> Option<[f64; 3]> {
+    let [a, b, c] = DOMAIN_LIMITS.map(|share| limits.get(share).copied().filter(|v| v.is_finite()));
+    Some([a?, b?, c?])
+}
+
+impl ResidualContract {
+    fn consistent(&self, outputs: &[OutputContract]) -> Result<(), ModelError> {
+        for output in outputs {
+            if self.of(&output.name).is_none() {
+                return Err(bad(
+                    format!("plc.residuals has no usable quantiles for output {}", output.name),
+                    "each output needs sizes of its error, not negative, that rise with their shares between 0 and 100 per cent",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The quantiles of one output for the scan.
+    pub(crate) fn of(&self, output: &str) -> Option<ErrorQuantiles> {
+        let row = self.outputs.iter().find(|o| o.name == output)?;
+        let mut points = Vec::new();
+        for (share, size) in &row.quantiles {
+            points.push((share.parse::<f64>().ok()? / 100.0, *size));
+        }
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        ErrorQuantiles::new(points)
     }
 }
 

@@ -30,7 +30,7 @@ mod wire;
 
 use core::time::Duration;
 use flyball_config::Model;
-use flyball_core::ports::Clock;
+use flyball_core::ports::{Clock, TrustData};
 use onnx::OnnxFile;
 
 pub use agreement::Agreement;
@@ -145,11 +145,11 @@ impl LoadedModel {
     /// The engine refused to build the plan.
     pub fn predictor(&self) -> Result<OnnxPredictor, ModelError> {
         match &self.contract.window {
-            None => Ok(OnnxPredictor::row(self.batch_plan(1)?, self.input_ranges())),
+            None => Ok(OnnxPredictor::row(self.batch_plan(1)?, self.input_ranges(), self.trust_data())),
             Some(window) => {
                 let window = self.graph.window(window).map_err(|e| e.of(&self.name))?;
                 let (inputs, outputs) = (self.graph.input_order.clone(), self.graph.output_order.clone());
-                Ok(OnnxPredictor::step(window, inputs, outputs, self.input_ranges()))
+                Ok(OnnxPredictor::step(window, inputs, outputs, self.input_ranges(), self.trust_data()))
             }
         }
     }
@@ -160,6 +160,17 @@ impl LoadedModel {
     /// `rows` is out of range or the engine refused to build the plan.
     pub fn batch_plan(&self, rows: usize) -> Result<BatchPlan, ModelError> {
         self.graph.plan(rows).map_err(|e| e.of(&self.name))
+    }
+
+    /// What the file says about its domain and its errors, in the configuration's order.
+    #[must_use]
+    pub fn trust_data(&self) -> TrustData {
+        let errors = self.contract.residuals.iter().flat_map(|r| {
+            let names = self.graph.output_order.iter().map(|column| &self.contract.outputs[*column].name);
+            names.filter_map(|name| r.of(name))
+        });
+        let domain = self.contract.domain.as_ref().and_then(|d| d.pca(&self.graph.input_order));
+        TrustData { domain, errors: errors.collect() }
     }
 
     /// Training range of each configured input, EU.

@@ -1,7 +1,7 @@
 //! The predictor port over one row or one step: f64 in engineering units outside, f32 inside.
 
 use flyball_core::bounds::MODEL_INPUTS_MAX;
-use flyball_core::ports::{PredictFault, Predictor};
+use flyball_core::ports::{PredictFault, Predictor, TrustData};
 
 use crate::engine::{BatchPlan, SteadyMap};
 use crate::window::Window;
@@ -10,6 +10,7 @@ use crate::window::Window;
 pub struct OnnxPredictor {
     inner: Inner,
     ranges: Vec<(f64, f64)>,
+    trust: TrustData,
 }
 
 enum Inner {
@@ -21,8 +22,8 @@ enum Inner {
 
 impl OnnxPredictor {
     /// `plan` has one row; `ranges` are the training ranges of the configured inputs.
-    pub(crate) fn row(plan: BatchPlan, ranges: Vec<(f64, f64)>) -> Self {
-        Self { inner: Inner::Row(plan), ranges }
+    pub(crate) fn row(plan: BatchPlan, ranges: Vec<(f64, f64)>, trust: TrustData) -> Self {
+        Self { inner: Inner::Row(plan), ranges, trust }
     }
 
     /// A model with memory.
@@ -31,8 +32,9 @@ impl OnnxPredictor {
         input_order: Vec<usize>,
         output_order: Vec<usize>,
         ranges: Vec<(f64, f64)>,
+        trust: TrustData,
     ) -> Self {
-        Self { inner: Inner::Step { window: Box::new(window), input_order, output_order }, ranges }
+        Self { inner: Inner::Step { window: Box::new(window), input_order, output_order }, ranges, trust }
     }
 }
 
@@ -70,6 +72,10 @@ impl Predictor for OnnxPredictor {
             }
         }
         if out.iter().all(|v| v.is_finite()) { Ok(()) } else { Err(PredictFault::NotFinite) }
+    }
+
+    fn trust(&self) -> TrustData {
+        self.trust.clone()
     }
 
     fn warm_up(&self) -> u32 {

@@ -7,7 +7,7 @@ mod support;
 
 use std::time::Duration;
 
-use flyball_config::{EuRange, Filter, Model, ModelInput, ModelOutput, ModelRole};
+use flyball_config::{EuRange, Filter, Model, ModelInput, ModelOutput, ModelRole, Trust};
 use flyball_core::ports::Predictor;
 use flyball_models::{LoadedModel, ModelError, Network, OnnxPredictor, Refusal, SourceInfo, load_bytes};
 use onnx::{Onnx, Random, dims, float, int, ints};
@@ -122,10 +122,12 @@ fn load(file: &Onnx, axis: usize, run: &str, role: ModelRole) -> Result<LoadedMo
                 unit: unit("m"),
                 range,
                 reject_outside: None,
+                too_wide: None,
                 bias: None,
                 match_plant: None,
             })
             .collect(),
+        trust: Trust::default(),
     };
     let source = |i: usize| SourceInfo {
         name: format!("tag{i}"),

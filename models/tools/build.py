@@ -13,12 +13,16 @@ import tempfile
 import contract
 import train_r101_cb
 import train_r101_ss
+import train_te4_k
+import train_te4_ss
 import train_turbine
 
 EXAMPLES = pathlib.Path(__file__).resolve().parent.parent / "examples"
 JOBS = {
     "r101_cb": (train_r101_cb.train, ["r101_cb"]),
     "r101_ss": (train_r101_ss.train, ["r101_ss"]),
+    "te4_k": (train_te4_k.train, ["te4_k"]),
+    "te4_ss": (train_te4_ss.train, ["te4_ss"]),
     "turbine": (train_turbine.train, ["turbine", "turbine_ridge"]),
 }
 CHECK_RELATIVE = 0.25  # of each error; an R2 may differ by a tenth of its distance to 1

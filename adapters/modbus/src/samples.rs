@@ -67,22 +67,23 @@ fn judge(tag: &Tag, item: &Item, blocks: &[BlockData], utc: UtcOffset) -> Result
     if codec::is_mark(value, &tag.invalid_marks, item.value.address.data) {
         return Err(Status::BadSensorFailure);
     }
-    let sampled = match &item.sampled_at {
-        None => None,
-        Some(place) => {
-            let seconds = raw(place, blocks)?;
-            if seconds == 0.0 {
-                // The device has not taken a sample since its own start.
-                return Err(Status::BadWaitingForInitialData);
-            }
-            // Negative, NaN and years beyond 2200 are no times; the cast saturates and is never reached for them.
-            if !(seconds > 0.0 && seconds < 7.3e9) {
-                return Err(Status::BadSensorFailure);
-            }
-            Some(utc.timestamp((seconds * 1e9) as i64))
-        }
-    };
+    let sampled = sampled_at(item, blocks, utc)?;
     Ok((tag.scaling.to_eu(value), sampled))
+}
+
+/// When the device says that it took the sample; None when the tag asks for no such time.
+fn sampled_at(item: &Item, blocks: &[BlockData], utc: UtcOffset) -> Result<Option<Timestamp>, Status> {
+    let Some(place) = &item.sampled_at else { return Ok(None) };
+    let seconds = raw(place, blocks)?;
+    if seconds == 0.0 {
+        // The device has not taken a sample since its own start.
+        return Err(Status::BadWaitingForInitialData);
+    }
+    // Negative, NaN and years beyond 2200 are no times; the cast saturates and is never reached for them.
+    if !(seconds > 0.0 && seconds < 7.3e9) {
+        return Err(Status::BadSensorFailure);
+    }
+    Ok(Some(utc.timestamp((seconds * 1e9) as i64)))
 }
 
 /// The sample of one tag.
@@ -96,7 +97,11 @@ pub fn sample(tag: &Tag, item: Option<&Item>, blocks: &[BlockData], utc: UtcOffs
     let alive = places.iter().flatten().map(|p| blocks[p.block].at).min().unwrap_or(now);
     match judge(tag, item, blocks, utc) {
         Ok((value, sampled)) => Sample::new(value, Status::Good, sampled.unwrap_or(alive), alive),
-        Err(status) => Sample::bad(status, alive),
+        // A result that the device itself calls bad has its time all the same: it is refused once, and not with every poll.
+        Err(status) => match sampled_at(item, blocks, utc) {
+            Ok(Some(sampled)) => Sample { value: None, status, source_time: sampled, alive },
+            _ => Sample::bad(status, alive),
+        },
     }
 }
 
@@ -161,7 +166,9 @@ mod tests {
         let good = read(&t, &[42, high, low, 1]);
         assert_eq!((get(good), good.source_time), (Ok(42.0), Timestamp(4_000_000_000)));
         assert_eq!(good.alive, Timestamp(9_000_000_000));
-        assert_eq!(get(read(&t, &[42, high, low, 0])), Err(Status::BadSensorFailure), "good_when is not met");
+        let bad = read(&t, &[42, high, low, 0]);
+        assert_eq!(get(bad), Err(Status::BadSensorFailure), "good_when is not met");
+        assert_eq!(bad.source_time, Timestamp(4_000_000_000), "a bad result has its time");
         assert_eq!(get(read(&t, &[42, 0, 0, 1])), Err(Status::BadWaitingForInitialData), "no sample taken yet");
     }
 

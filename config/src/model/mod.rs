@@ -13,12 +13,14 @@ mod field;
 mod outside;
 mod predict;
 mod tag;
+mod trust;
 
 pub use control::*;
 pub use field::*;
 pub use outside::*;
 pub use predict::*;
 pub use tag::*;
+pub use trust::*;
 
 macro_rules! index_type {
     ($(#[$doc:meta])* $name:ident) => {

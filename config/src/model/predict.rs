@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{EuRange, ModelId, MvId, PredictionId, TagId};
+use super::{Bias, EuRange, ModelId, MvId, PredictionId, TagId, Trust};
 use crate::units::Unit;
 
 /// A model file and how it is fed.
@@ -25,6 +25,8 @@ pub struct Model {
     pub inputs: Vec<ModelInput>,
     /// Outputs by the names in the model file.
     pub outputs: Vec<ModelOutput>,
+    /// When its predictions are believed (soft sensors).
+    pub trust: Trust,
 }
 
 /// What a model is for.
@@ -89,27 +91,12 @@ pub struct ModelOutput {
     pub range: EuRange,
     /// Outside this the prediction is Bad.
     pub reject_outside: Option<EuRange>,
+    /// Width of the prediction interval (upper minus lower, EU) from which on the prediction is Uncertain.
+    pub too_wide: Option<f64>,
     /// Correction by late samples (soft sensors).
     pub bias: Option<Bias>,
     /// Output bias from the plant (maps).
     pub match_plant: Option<MatchPlant>,
-}
-
-/// Bias update by an analyser or laboratory (domain practice: corrected at the time the sample was taken).
-#[derive(Debug, Clone, Copy)]
-pub struct Bias {
-    /// The analyser tag; its source time is the sample time.
-    pub with: TagId,
-    /// Share of each new error that is taken, 0 to 1.
-    pub take: f64,
-    /// Largest change by one sample.
-    pub one_step: f64,
-    /// Largest bias.
-    pub total: f64,
-    /// Oldest sample that is used.
-    pub oldest: Duration,
-    /// No accepted sample for this long: the prediction becomes Uncertain.
-    pub expires: Duration,
 }
 
 /// Output bias of a map: filtered difference between the plant and the map at the present inputs.

@@ -4,6 +4,7 @@
 //! name without a second complaint. `load` hands out a `Config` only when nothing at all was reported as an error.
 
 pub(crate) mod app;
+pub(crate) mod bias;
 pub(crate) mod connection;
 pub(crate) mod cv;
 pub(crate) mod handshake;
@@ -13,6 +14,7 @@ pub(crate) mod optimiser;
 pub(crate) mod server;
 pub(crate) mod sheet;
 pub(crate) mod tag;
+pub(crate) mod trust;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};

@@ -7,11 +7,11 @@ use sha2::{Digest, Sha256};
 
 use crate::bounds::{HISTORY_SCANS_MAX, MODEL_BYTES_MAX, MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
 use crate::model::{
-    Address, Bias, EuRange, Filter, InputSource, MatchPlant, Model, ModelInput, ModelOutput, ModelRole, MvId,
-    PredictionId, ValueSource,
+    EuRange, Filter, InputSource, MatchPlant, Model, ModelInput, ModelOutput, ModelRole, MvId, PredictionId,
+    ValueSource,
 };
 use crate::quantity::{self, Problem, words};
-use crate::read::{Cx, ModelDraft, check_count, no_such, tag};
+use crate::read::{Cx, ModelDraft, bias, check_count, no_such, tag, trust};
 use crate::reader::{Field, Reader};
 use crate::tree::{Table, Value, shorten};
 use crate::units::Unit;
@@ -82,7 +82,8 @@ pub(crate) fn read(name: &str, mut r: Reader<'_>, cx: &Cx, models: &[ModelDraft]
         check_count(table.place, &table.span, &table.subject, drafts.len(), MODEL_OUTPUTS_MAX);
         table.take_rest();
     }
-    let mut biases = r.get("bias").map(|f| biases(&f, cx, role, &drafts)).unwrap_or_default();
+    let mut biases = r.get("bias").map(|f| bias::read(&f, cx, role, every, &drafts)).unwrap_or_default();
+    let (trust, too_wide) = r.get("trust").map(|f| trust::read(&f, role, &drafts)).unwrap_or_default();
     let mut matches =
         r.get("match_plant").map(|f| match_plant(&f, cx, role, &models[at].outputs, models)).unwrap_or_default();
     let mut outputs = Vec::new();
@@ -109,11 +110,22 @@ pub(crate) fn read(name: &str, mut r: Reader<'_>, cx: &Cx, models: &[ModelDraft]
             unit: draft.unit,
             range,
             reject_outside: draft.reject_outside,
+            too_wide: too_wide.get(i).copied().flatten(),
             bias,
             match_plant: matched,
         });
     }
-    Some(Model { name: name.to_owned(), text, file: file?.0, sha256: sha256?, role, every: every?, inputs, outputs })
+    Some(Model {
+        name: name.to_owned(),
+        text,
+        file: file?.0,
+        sha256: sha256?,
+        role,
+        every: every?,
+        inputs,
+        outputs,
+        trust,
+    })
 }
 
 /// Names in a model file may be anything; a name that cannot be shown is a mistake.
@@ -370,8 +382,8 @@ fn filter(field: &Field<'_>) -> Option<Filter> {
     Some(filter(time))
 }
 
-struct OutputDraft {
-    unit: Unit,
+pub(crate) struct OutputDraft {
+    pub unit: Unit,
     range: Option<EuRange>,
     reject_outside: Option<EuRange>,
 }
@@ -390,77 +402,6 @@ fn output(mut r: Reader<'_>) -> Option<OutputDraft> {
         Some(reject)
     });
     Some(OutputDraft { unit: unit?, range, reject_outside })
-}
-
-/// One table for the only output, or one table per output.
-fn biases(
-    field: &Field<'_>,
-    cx: &Cx,
-    role: ModelRole,
-    outputs: &[(&str, Option<OutputDraft>, Field<'_>)],
-) -> Vec<(usize, Bias)> {
-    let Value::Table(table) = &field.node.value else {
-        field.table("model.*.bias");
-        return Vec::new();
-    };
-    if role == ModelRole::Map {
-        field.error(
-            Problem::new("a map has no bias by samples").help("A map is matched to the plant: see match_plant."),
-        );
-        return Vec::new();
-    }
-    let unit = |i: usize| outputs.get(i).and_then(|(_, draft, _)| draft.as_ref()).map(|d| d.unit);
-    if table.entry("with").is_some() || table.entries.iter().all(|e| !matches!(e.node.value, Value::Table(_))) {
-        if outputs.len() > 1 {
-            let all: Vec<&str> = outputs.iter().map(|(name, ..)| *name).collect();
-            field.error(
-                Problem::new("the model has several outputs")
-                    .allowed(format!("one bias table per output: {}", all.join(", "))),
-            );
-            return Vec::new();
-        }
-        return field.table("model.*.bias").and_then(|r| bias(r, cx, unit(0))).map(|b| (0, b)).into_iter().collect();
-    }
-    let mut list = Vec::new();
-    for entry in &table.entries {
-        let named = Field {
-            place: field.place,
-            node: &entry.node,
-            key_span: entry.key_span.clone(),
-            subject: format!("{}, {}", field.subject, entry.key),
-        };
-        let Some(i) = outputs.iter().position(|(name, ..)| *name == entry.key) else {
-            named.error(no_such("output", &entry.key, outputs.iter().map(|(name, ..)| *name)));
-            continue;
-        };
-        list.extend(named.table("model.*.bias").and_then(|r| bias(r, cx, unit(i))).map(|b| (i, b)));
-    }
-    list
-}
-
-fn bias(mut r: Reader<'_>, cx: &Cx, unit: Option<Unit>) -> Option<Bias> {
-    let with = r.need("with", "\"AI-101\"").and_then(|f| {
-        let id = cx.tag(&f, f.text()?)?;
-        let (other, unseen) =
-            cx.with_tag(id, |t| (t.unit, matches!(t.address, Address::Modbus(_)) && t.sampled_at.is_none()))?;
-        if let Some(unit) = unit.filter(|u| *u != other) {
-            f.error(Problem::new(format!("the tag is in {other}")).allowed(format!("the unit of the output, {unit}")));
-        }
-        if unseen {
-            let help = "Add sampled_at to the tag, or the bias is worked out with the model's value of the wrong time.";
-            f.warning(Problem::new("nobody says when the sample was taken").help(help));
-        }
-        Some(id)
-    });
-    let take = r.need("take", "\"30 %\"").and_then(|f| f.share());
-    let mut amount = |key| r.need(key, "\"0.1 <unit>\"").zip(unit).and_then(|(f, unit)| f.amount_above_zero(unit));
-    let (one_step, total) = (amount("one_step"), amount("total"));
-    let oldest = r.need("oldest", "\"30 min\"").and_then(|f| f.duration());
-    let expires = r.need("expires", "\"2 h\"").and_then(|f| f.duration());
-    if let Some((one, all)) = one_step.zip(total).filter(|(one, all)| one > all) {
-        r.error(Problem::new(format!("one_step is {one}")).allowed(format!("at most total, {all}")));
-    }
-    Some(Bias { with: with?, take: take?, one_step: one_step?, total: total?, oldest: oldest?, expires: expires? })
 }
 
 fn match_plant(

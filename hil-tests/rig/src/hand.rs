@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::device::Device as _;
 use crate::panel::MvName;
 use crate::plc::SimPlc;
 use crate::signals::{PlcValue, Signal};
@@ -39,10 +40,10 @@ impl Hand {
         let move_now = ms.is_multiple_of(PERIOD.as_millis());
         for mv in MvName::ALL {
             let i = mv.index();
-            let signals = mv.signals();
-            let control = plc.read(signals.in_control) == PlcValue::Bool(true);
+            let rows = mv.rows();
+            let control = plc.value(rows.in_control) == PlcValue::Bool(true);
             if control && !self.in_control[i] {
-                self.setpoints[i] = plc.read(signals.sp_act).number();
+                self.setpoints[i] = plc.value(rows.sp_act).number();
             } else if control && move_now {
                 let (up, down) = MOVES[i];
                 self.setpoints[i] += (self.targets[i] - self.setpoints[i]).clamp(-down, up);
@@ -50,9 +51,9 @@ impl Hand {
             self.in_control[i] = control;
             if control {
                 self.sequences[i] = self.sequences[i].wrapping_add(1);
-                plc.write(signals.sp, PlcValue::Real(self.setpoints[i] as f32));
-                plc.write(signals.valid, PlcValue::Bool(true));
-                plc.write(signals.seq, PlcValue::UInt(self.sequences[i]));
+                plc.write_row(rows.sp, PlcValue::Real(self.setpoints[i] as f32));
+                plc.write_row(rows.valid, PlcValue::Bool(true));
+                plc.write_row(rows.seq, PlcValue::UInt(self.sequences[i]));
             }
         }
         self.heartbeat = self.heartbeat.wrapping_add(1);

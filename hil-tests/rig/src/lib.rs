@@ -1,6 +1,8 @@
 //! Simulated plants and PLCs: pure and steppable inside, served on real sockets outside.
 //!
 //! * `r101`: the reactor, its slave loops and instruments; `oracle` is the reference answer.
+//! * `te4`: a second plant, Ricker's two-phase reactor, with its own PLC, signals and oracle.
+//! * `device`: what the servers and the virtual field need of a PLC, whatever its plant.
 //! * `gate`: the PLC's gate blocks; `panel`: what operator and engineer set; `signals`: the one table of signals.
 //! * `plc`: all of it together, one scan at a time.
 //! * `scenario`: what happens to R-101 in a demonstration, and the score beside the oracle.
@@ -10,6 +12,7 @@
 
 #[cfg(test)]
 mod closed_loop;
+pub mod device;
 pub mod gate;
 pub mod gc;
 #[cfg(test)]
@@ -24,6 +27,7 @@ pub mod score;
 mod server_tests;
 pub mod servers;
 pub mod signals;
+pub mod te4;
 pub mod turbine;
 pub mod virtual_rig;
 #[cfg(test)]

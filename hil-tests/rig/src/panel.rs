@@ -4,6 +4,7 @@
 
 use crate::gate::link::LinkSettings;
 use crate::gate::setpoint::SpSettings;
+use crate::plc::slot::MvRows;
 use crate::r101::loops::SlaveMode;
 use crate::signals::Signal;
 
@@ -26,9 +27,9 @@ impl MvName {
         self as usize
     }
 
-    /// The signals of this MV.
+    /// The rows of this MV's signals.
     #[must_use]
-    pub const fn signals(self) -> &'static MvSignals {
+    pub const fn rows(self) -> &'static MvRows {
         match self {
             Self::Feed => &FEED,
             Self::Temp => &TEMP,
@@ -36,58 +37,38 @@ impl MvName {
     }
 }
 
-/// Signals of one MV.
-#[derive(Debug)]
-#[allow(missing_docs, reason = "each field is the signal that its name ends with; the table in `signals` describes it")]
-pub struct MvSignals {
-    pub sp: Signal,
-    pub seq: Signal,
-    pub valid: Signal,
-    pub sp_act: Signal,
-    pub in_control: Signal,
-    pub seq_ack: Signal,
-    pub reject: Signal,
-    pub lim_hi: Signal,
-    pub lim_lo: Signal,
-    pub lo: Signal,
-    pub hi: Signal,
-    pub eng_lo: Signal,
-    pub eng_hi: Signal,
-    pub auto: Signal,
-}
-
-const FEED: MvSignals = MvSignals {
-    sp: Signal::FeedSp,
-    seq: Signal::FeedSeq,
-    valid: Signal::FeedValid,
-    sp_act: Signal::FeedSpAct,
-    in_control: Signal::FeedInControl,
-    seq_ack: Signal::FeedSeqAck,
-    reject: Signal::FeedReject,
-    lim_hi: Signal::FeedLimHi,
-    lim_lo: Signal::FeedLimLo,
-    lo: Signal::FeedLo,
-    hi: Signal::FeedHi,
-    eng_lo: Signal::FeedEngLo,
-    eng_hi: Signal::FeedEngHi,
-    auto: Signal::FeedAuto,
+const FEED: MvRows = MvRows {
+    sp: Signal::FeedSp as usize,
+    seq: Signal::FeedSeq as usize,
+    valid: Signal::FeedValid as usize,
+    sp_act: Signal::FeedSpAct as usize,
+    in_control: Signal::FeedInControl as usize,
+    seq_ack: Signal::FeedSeqAck as usize,
+    reject: Signal::FeedReject as usize,
+    lim_hi: Signal::FeedLimHi as usize,
+    lim_lo: Signal::FeedLimLo as usize,
+    lo: Signal::FeedLo as usize,
+    hi: Signal::FeedHi as usize,
+    eng_lo: Signal::FeedEngLo as usize,
+    eng_hi: Signal::FeedEngHi as usize,
+    auto: Signal::FeedAuto as usize,
 };
 
-const TEMP: MvSignals = MvSignals {
-    sp: Signal::TempSp,
-    seq: Signal::TempSeq,
-    valid: Signal::TempValid,
-    sp_act: Signal::TempSpAct,
-    in_control: Signal::TempInControl,
-    seq_ack: Signal::TempSeqAck,
-    reject: Signal::TempReject,
-    lim_hi: Signal::TempLimHi,
-    lim_lo: Signal::TempLimLo,
-    lo: Signal::TempLo,
-    hi: Signal::TempHi,
-    eng_lo: Signal::TempEngLo,
-    eng_hi: Signal::TempEngHi,
-    auto: Signal::TempAuto,
+const TEMP: MvRows = MvRows {
+    sp: Signal::TempSp as usize,
+    seq: Signal::TempSeq as usize,
+    valid: Signal::TempValid as usize,
+    sp_act: Signal::TempSpAct as usize,
+    in_control: Signal::TempInControl as usize,
+    seq_ack: Signal::TempSeqAck as usize,
+    reject: Signal::TempReject as usize,
+    lim_hi: Signal::TempLimHi as usize,
+    lim_lo: Signal::TempLimLo as usize,
+    lo: Signal::TempLo as usize,
+    hi: Signal::TempHi as usize,
+    eng_lo: Signal::TempEngLo as usize,
+    eng_hi: Signal::TempEngHi as usize,
+    auto: Signal::TempAuto as usize,
 };
 
 /// The operator's side of one MV. Retained over a power cycle.
@@ -121,9 +102,9 @@ pub struct Panel {
 }
 
 impl Panel {
-    /// Switched off, permitted, both slaves in AUTO at these setpoints (l/h, degC), limits as wide as the engineering limits.
+    /// Switched off, permitted, both slaves in AUTO at these setpoints (EU), limits as wide as the engineering limits.
     #[must_use]
-    pub fn at(feed: f64, temperature: f64, gate: &GateSettings) -> Self {
+    pub fn at(first: f64, second: f64, gate: &GateSettings) -> Self {
         let mv = |setpoint: f64, sp: &SpSettings| MvPanel {
             in_service: true,
             slave: SlaveMode::Auto,
@@ -132,7 +113,7 @@ impl Panel {
             low: sp.r_eng_lo,
             high: sp.r_eng_hi,
         };
-        let mvs = [mv(feed, &gate.mvs[0]), mv(temperature, &gate.mvs[1])];
+        let mvs = [mv(first, &gate.mvs[0]), mv(second, &gate.mvs[1])];
         Self { enable: false, permit: true, approved_signature: 0, mvs }
     }
 

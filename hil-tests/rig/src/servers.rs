@@ -23,9 +23,11 @@ use flyball_opcua::server::variables::VariableChange;
 use flyball_opcua::server::{ServerHost, ServerSettings, ServerUser, VariableBank, VariableSpec};
 use flyball_opcua::{Scalar, ScalarType};
 
+use crate::device::{Device, Start};
 use crate::gc;
 use crate::plc::{PlcOptions, SimPlc, Truth, WriteResult};
-use crate::signals::{Direction, NAMESPACE, PlcValue, SIGNALS, SignalSpec};
+use crate::signals::{Direction, NAMESPACE, PlcValue, SignalSpec};
+use crate::te4::plc::Te4Options;
 
 /// Values are shown at most this often, real time.
 const SHOW_EVERY: Duration = Duration::from_millis(10);
@@ -34,9 +36,9 @@ pub const PLC_UNIT: u8 = 1;
 
 /// How the rig is started.
 #[derive(Debug, Clone)]
-pub struct RigOptions {
-    /// The PLC.
-    pub plc: PlcOptions,
+pub struct RigOptions<O = PlcOptions> {
+    /// The PLC with its plant.
+    pub plc: O,
     /// Process seconds per real second, at least 1.
     pub time_scale: u32,
     /// Host name or address of the OPC UA server.
@@ -45,7 +47,7 @@ pub struct RigOptions {
     pub opcua_port: u16,
     /// Where the PLC's Modbus TCP server listens.
     pub modbus: SocketAddr,
-    /// Where AI-101 listens.
+    /// Where AI-101 listens; no port is opened for a plant without it.
     pub analyser: SocketAddr,
     /// OPC UA user of the runtime.
     pub user: String,
@@ -63,15 +65,29 @@ impl RigOptions {
     /// R-101 at its base case on free loopback ports, user `apc_r101`, any client certificate taken.
     #[must_use]
     pub fn new(password: &str, pki: PathBuf) -> Self {
+        Self::on_free_ports(PlcOptions::default(), "apc_r101", password, pki)
+    }
+}
+
+impl RigOptions<Te4Options> {
+    /// te4 at its base case on free loopback ports, user `apc_te4`, any client certificate taken.
+    #[must_use]
+    pub fn te4(password: &str, pki: PathBuf) -> Self {
+        Self::on_free_ports(Te4Options::default(), "apc_te4", password, pki)
+    }
+}
+
+impl<O> RigOptions<O> {
+    fn on_free_ports(plc: O, user: &str, password: &str, pki: PathBuf) -> Self {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         Self {
-            plc: PlcOptions::default(),
+            plc,
             time_scale: 1,
             opcua_host: "127.0.0.1".into(),
             opcua_port: 0,
             modbus: any,
             analyser: any,
-            user: "apc_r101".into(),
+            user: user.into(),
             password: password.into(),
             pki,
             trust_any_client: true,
@@ -81,13 +97,13 @@ impl RigOptions {
 }
 
 /// Played after every scan, on the stepping thread: a scenario or a fault campaign.
-pub type Script = Box<dyn FnMut(&mut SimPlc) + Send>;
+pub type Script<P = SimPlc> = Box<dyn FnMut(&mut P) + Send>;
 
-struct Plant {
-    plc: SimPlc,
+struct Plant<P> {
+    plc: P,
     /// What the OPC UA server holds, by signal.
     shown: Vec<PlcValue>,
-    script: Option<Script>,
+    script: Option<Script<P>>,
 }
 
 struct Servers {
@@ -95,11 +111,11 @@ struct Servers {
     bank: Arc<VariableBank>,
     // Held for their Drop: it closes the port and ends the thread.
     _modbus: ModbusServer,
-    _analyser: ModbusServer,
+    _analyser: Option<ModbusServer>,
 }
 
-struct Shared {
-    plant: Mutex<Plant>,
+struct Shared<P> {
+    plant: Mutex<Plant<P>>,
     servers: Mutex<Option<Servers>>,
     registers: Arc<RegisterBank>,
     gc_registers: Arc<RegisterBank>,
@@ -113,26 +129,66 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// The running rig. Dropping it stops everything.
-pub struct RigPlc {
-    shared: Arc<Shared>,
-    options: RigOptions,
+pub struct RigPlc<P: Device = SimPlc> {
+    shared: Arc<Shared<P>>,
+    options: RigOptions<()>,
     url: String,
     thread: Option<JoinHandle<()>>,
 }
 
+/// All values of a PLC in the order of its table.
+fn values<P: Device>(plc: &P) -> Vec<PlcValue> {
+    (0..P::TABLE.len()).map(|row| plc.value(row)).collect()
+}
+
 impl RigPlc {
+    /// Everything at this instant.
+    #[must_use]
+    pub fn truth(&self) -> Truth {
+        lock(&self.shared.plant).plc.truth()
+    }
+}
+
+impl<P: Device> RigPlc<P> {
     /// Starts the plant's thread and all servers; returns when they accept connections.
     ///
     /// # Errors
     /// A sentence: a port is in use, the folder cannot be written, no thread can be started.
-    pub fn start(options: RigOptions) -> Result<Self, String> {
+    pub fn start<O: Start<Plc = P>>(options: RigOptions<O>) -> Result<Self, String> {
         let scale = options.time_scale.max(1);
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let utc = UtcOffset { unix_nanos_at_zero: since_1970.as_nanos() as i64, scale };
-        let last = SIGNALS.iter().map(|s| s.register + s.plc_type.registers()).max().unwrap_or(0);
+        let last = P::TABLE.iter().map(|s| s.register + s.plc_type.registers()).max().unwrap_or(0);
         let only_holding = |holding_registers| BankSize { holding_registers, ..BankSize::all(0) };
-        let plc = SimPlc::new(options.plc);
-        let shown = SIGNALS.iter().map(|s| plc.read(s.signal)).collect();
+        let RigOptions {
+            plc,
+            time_scale,
+            opcua_host,
+            opcua_port,
+            modbus,
+            analyser,
+            user,
+            password,
+            pki,
+            trust_any_client,
+            open,
+        } = options;
+        let options = RigOptions {
+            plc: (),
+            time_scale,
+            opcua_host,
+            opcua_port,
+            modbus,
+            analyser,
+            user,
+            password,
+            pki,
+            trust_any_client,
+            open,
+        };
+        let plc = plc.start();
+        let scan = plc.scan_time();
+        let shown = values(&plc);
         let shared = Arc::new(Shared {
             plant: Mutex::new(Plant { plc, shown, script: None }),
             servers: Mutex::new(None),
@@ -144,7 +200,6 @@ impl RigPlc {
         let mut rig = Self { shared, options, url: String::new(), thread: None };
         rig.start_servers()?;
         let shared = Arc::clone(&rig.shared);
-        let scan = rig.options.plc.scan;
         let thread =
             std::thread::Builder::new().name("rig-plant".into()).spawn(move || step_for_ever(&shared, scan, scale));
         rig.thread = Some(thread.map_err(|e| format!("cannot start a thread for the plant: {e}"))?);
@@ -160,14 +215,16 @@ impl RigPlc {
         if slot.is_some() {
             return Err("the servers of the rig run already: call stop_servers first".into());
         }
+        let has_analyser;
         let specs = {
             let mut plant = lock(&self.shared.plant);
-            plant.shown = SIGNALS.iter().map(|s| plant.plc.read(s.signal)).collect();
+            plant.shown = values(&plant.plc);
             self.shared.fill_registers(&plant.plc);
-            SIGNALS.iter().zip(&plant.shown).map(|(s, v)| variable(s, *v)).collect()
+            has_analyser = plant.plc.analyser().is_some();
+            P::TABLE.iter().zip(&plant.shown).map(|(s, v)| variable(s, *v)).collect()
         };
         let hooked = Arc::clone(&self.shared);
-        let bank = VariableBank::new("R101", &[NAMESPACE], specs, Arc::new(move |i, v| hooked.opcua_write(i, v)));
+        let bank = VariableBank::new(P::ROOT, &[NAMESPACE], specs, Arc::new(move |i, v| hooked.opcua_write(i, v)));
         let o = &self.options;
         let mut settings = ServerSettings::new("rig-plc", &o.opcua_host, o.opcua_port, o.pki.clone());
         settings.users = vec![ServerUser { name: o.user.clone(), password: o.password.clone(), role: Role::Operator }];
@@ -193,12 +250,14 @@ impl RigPlc {
         };
         let modbus = ModbusServer::start(o.modbus, Arc::clone(&self.shared.registers), write)
             .map_err(|e| port_taken(e, o.modbus))?;
-        let analyser = ModbusServer::start(o.analyser, Arc::clone(&self.shared.gc_registers), refuse)
-            .map_err(|e| port_taken(e, o.analyser))?;
+        let start_analyser = || ModbusServer::start(o.analyser, Arc::clone(&self.shared.gc_registers), refuse);
+        let analyser = has_analyser.then(start_analyser).transpose().map_err(|e| port_taken(e, o.analyser))?;
         // A restart must come back where the clients look for it.
         self.options.opcua_port = host.address().port();
         self.options.modbus = modbus.address();
-        self.options.analyser = analyser.address();
+        if let Some(analyser) = &analyser {
+            self.options.analyser = analyser.address();
+        }
         self.url = host.url().to_owned();
         *slot = Some(Servers { host, bank, _modbus: modbus, _analyser: analyser });
         Ok(())
@@ -240,19 +299,13 @@ impl RigPlc {
         self.shared.utc
     }
 
-    /// Everything at this instant.
-    #[must_use]
-    pub fn truth(&self) -> Truth {
-        lock(&self.shared.plant).plc.truth()
-    }
-
     /// Acts on the PLC between two scans: operator panel, disturbances, STOP, power cycle, faults.
-    pub fn with_plc<R>(&self, act: impl FnOnce(&mut SimPlc) -> R) -> R {
+    pub fn with_plc<R>(&self, act: impl FnOnce(&mut P) -> R) -> R {
         act(&mut lock(&self.shared.plant).plc)
     }
 
     /// Plays `script` after every scan from now on.
-    pub fn set_script(&self, script: Script) {
+    pub fn set_script(&self, script: Script<P>) {
         lock(&self.shared.plant).script = Some(script);
     }
 
@@ -262,7 +315,7 @@ impl RigPlc {
     }
 }
 
-impl Drop for RigPlc {
+impl<P: Device> Drop for RigPlc<P> {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Relaxed);
         self.stop_servers();
@@ -273,7 +326,7 @@ impl Drop for RigPlc {
     }
 }
 
-fn step_for_ever(shared: &Shared, scan: Duration, scale: u32) {
+fn step_for_ever<P: Device>(shared: &Shared<P>, scan: Duration, scale: u32) {
     let origin = Instant::now();
     let real_scan = scan / scale;
     let mut next = origin;
@@ -296,7 +349,7 @@ fn step_for_ever(shared: &Shared, scan: Duration, scale: u32) {
     }
 }
 
-impl Shared {
+impl<P: Device> Shared<P> {
     /// One scan; answers what OPC UA must be told, if it is time to show.
     fn step(&self, show: bool) -> Option<Vec<VariableChange>> {
         let mut plant = lock(&self.plant);
@@ -310,11 +363,11 @@ impl Shared {
         }
         self.fill_registers(plc);
         let mut changes = Vec::new();
-        for (index, spec) in SIGNALS.iter().enumerate() {
-            let value = plc.read(spec.signal);
-            if !shown[index].same(value) {
-                shown[index] = value;
-                let source_time = self.utc.utc(Timestamp::ZERO.after(plc.changed(spec.signal)));
+        for (index, shown) in shown.iter_mut().enumerate() {
+            let value = plc.value(index);
+            if !shown.same(value) {
+                *shown = value;
+                let source_time = self.utc.utc(Timestamp::ZERO.after(plc.changed_at(index)));
                 changes.push(VariableChange { index, value: scalar(value), status: Status::Good, source_time });
             }
         }
@@ -322,29 +375,31 @@ impl Shared {
     }
 
     /// Shows all signals in the Modbus tables. Under the PLC's lock, so that a client's own write is never covered by an older value.
-    fn fill_registers(&self, plc: &SimPlc) {
+    fn fill_registers(&self, plc: &P) {
         let table = ModbusTable::HoldingRegister;
         for direction in [Direction::Write, Direction::Read] {
             let mut block = Vec::new();
             let mut start = None;
-            for spec in SIGNALS.iter().filter(|s| s.direction == direction) {
+            for (row, spec) in P::TABLE.iter().enumerate().filter(|(_, s)| s.direction == direction) {
                 start = start.or(Some(spec.register));
-                let (high, low) = plc.read(spec.signal).to_registers();
+                let (high, low) = plc.value(row).to_registers();
                 block.push(high);
                 block.extend(low);
             }
             let written = self.registers.write(table, start.unwrap_or(0), &block);
             written.expect("the bank was made as long as the table of signals");
         }
-        let gc = gc::registers(&plc.process.gc(), self.utc);
-        self.gc_registers.write(table, gc::RESULT, &gc).expect("the bank was made as long as the map of AI-101");
+        if let Some(result) = plc.analyser() {
+            let gc = gc::registers(&result, self.utc);
+            self.gc_registers.write(table, gc::RESULT, &gc).expect("the bank was made as long as the map of AI-101");
+        }
     }
 
     fn opcua_write(&self, index: usize, value: &Scalar) -> Status {
-        let Some(spec) = SIGNALS.get(index) else { return Status::BadNodeIdUnknown };
+        let Some(spec) = P::TABLE.get(index) else { return Status::BadNodeIdUnknown };
         let Some(value) = plc_value(spec, value) else { return Status::BadTypeMismatch };
         let mut plant = lock(&self.plant);
-        let result = plant.plc.write(spec.signal, value);
+        let result = plant.plc.write_row(index, value);
         if matches!(result, WriteResult::Done | WriteResult::Clamped) {
             // The server stores what was asked; where the PLC kept something else, the next show corrects it.
             plant.shown[index] = value;
@@ -362,19 +417,19 @@ impl Shared {
     fn modbus_write(&self, written: &Written) -> Result<(), Exception> {
         let first = u32::from(written.start);
         let end = first + written.words.len() as u32;
-        let touched = |s: &&SignalSpec| {
+        let touched = |(_, s): &(usize, &SignalSpec)| {
             let start = u32::from(s.register);
             start < end && first < start + u32::from(s.plc_type.registers())
         };
-        let signals: Vec<&SignalSpec> = SIGNALS.iter().filter(touched).collect();
-        let covered: u32 = signals.iter().map(|s| u32::from(s.plc_type.registers())).sum();
-        let writable = signals.iter().all(|s| s.direction == Direction::Write);
+        let signals: Vec<(usize, &SignalSpec)> = P::TABLE.iter().enumerate().filter(touched).collect();
+        let covered: u32 = signals.iter().map(|(_, s)| u32::from(s.plc_type.registers())).sum();
+        let writable = signals.iter().all(|(_, s)| s.direction == Direction::Write);
         if written.table != ModbusTable::HoldingRegister || !writable || covered < end - first {
             return Err(Exception::ILLEGAL_ADDRESS);
         }
         let mut plant = lock(&self.plant);
-        for spec in signals {
-            let (old_high, old_low) = plant.plc.read(spec.signal).to_registers();
+        for (row, spec) in signals {
+            let (old_high, old_low) = plant.plc.value(row).to_registers();
             let word = |register: u16, old: u16| {
                 let at = usize::from(register).checked_sub(usize::from(written.start));
                 at.and_then(|i| written.words.get(i)).copied().unwrap_or(old)
@@ -382,7 +437,7 @@ impl Shared {
             let high = word(spec.register, old_high);
             let low = old_low.map_or(0, |old| word(spec.register + 1, old));
             let value = PlcValue::from_registers(spec.plc_type, high, low);
-            if plant.plc.write(spec.signal, value) == WriteResult::Refused {
+            if plant.plc.write_row(row, value) == WriteResult::Refused {
                 return Err(Exception::ILLEGAL_ADDRESS);
             }
         }

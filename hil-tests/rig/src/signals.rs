@@ -1,8 +1,9 @@
-//! The one table of the simulated PLC's signals: node id, IEC type, direction, Modbus register. Every server is built from it.
+//! The one table of a simulated PLC's signals: node id, IEC type, direction, Modbus register. Every server is built from it. The table
+//! of R-101 stands here, that of te4 in `te4::signals`.
 //!
 //! Words: *direction* is seen from the runtime; `Write` signals form the area that only the runtime writes, everything else is
-//! read-only. Node ids are those of a Siemens S7 server: quoted, dotted, in the namespace `NAMESPACE`.
-//! Registers are zero-based wire addresses of holding registers; 40001 is wire address 0.
+//! read-only. A *row* is a signal's place in its table. Node ids are those of a Siemens S7 server: quoted, dotted, in the namespace
+//! `NAMESPACE`. Registers are zero-based wire addresses of holding registers; 40001 is wire address 0.
 
 /// Namespace URI of all nodes.
 pub const NAMESPACE: &str = "http://www.siemens.com/simatic-s7-opcua";
@@ -162,8 +163,6 @@ pub enum Direction {
 /// One row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SignalSpec {
-    /// The row's key.
-    pub signal: Signal,
     /// Text identifier of the node in `NAMESPACE`.
     pub node: &'static str,
     /// Type.
@@ -176,27 +175,31 @@ pub struct SignalSpec {
     pub text: &'static str,
 }
 
+/// Makes the enum of a plant's signals and the table that has one row for each, in the same order.
 macro_rules! signals {
-    ($($name:ident $node:literal $plc_type:ident $direction:ident $register:literal $text:literal;)*) => {
-        /// A signal of the simulated PLC.
+    ($(#[$about:meta])* $signals:ident in $table:ident:
+     $($name:ident $node:literal $plc_type:ident $direction:ident $register:literal $text:literal;)*) => {
+        $(#[$about])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Signal {
+        pub enum $signals {
             $(#[doc = $text] $name,)*
         }
 
-        /// All signals, in the order of `Signal`.
-        pub const SIGNALS: &[SignalSpec] = &[$(SignalSpec {
-            signal: Signal::$name,
+        #[doc = concat!("All signals, in the order of `", stringify!($signals), "`.")]
+        pub const $table: &[$crate::signals::SignalSpec] = &[$($crate::signals::SignalSpec {
             node: $node,
-            plc_type: PlcType::$plc_type,
-            direction: Direction::$direction,
+            plc_type: $crate::signals::PlcType::$plc_type,
+            direction: $crate::signals::Direction::$direction,
             register: $register,
             text: $text,
         },)*];
     };
 }
+pub(crate) use signals;
 
 signals! {
+    /// A signal of the simulated PLC of R-101.
+    Signal in SIGNALS:
     // Runtime -> PLC, registers 0-13: values first, then what commits them, the heartbeat last.
     AppHbEcho     r#""R101"."APC"."FromApp"."uiHbEcho""#   UInt  Write 0  "Last PLC heartbeat that the runtime has read";
     AppMode       r#""R101"."APC"."FromApp"."iMode""#      Int   Write 1  "Actual mode of the runtime: 0 OFF, 1 ADVISORY, 2 CLOSED LOOP";
@@ -253,26 +256,50 @@ impl Signal {
     pub fn spec(self) -> &'static SignalSpec {
         &SIGNALS[self as usize]
     }
-
-    /// Signal of a node's text identifier.
-    #[must_use]
-    pub fn of_node(identifier: &str) -> Option<Self> {
-        SIGNALS.iter().find(|s| s.node == identifier).map(|s| s.signal)
-    }
-
-    /// Signal that starts at a holding register.
-    #[must_use]
-    pub fn at_register(register: u16) -> Option<Self> {
-        SIGNALS.iter().find(|s| s.register == register).map(|s| s.signal)
-    }
 }
 
-/// The Modbus map of the PLC as a table in Markdown, for the documentation. Word order ABCD, function codes 3, 6 and 16.
+/// Row of a node's text identifier.
 #[must_use]
-pub fn modbus_map() -> String {
+pub fn row_of_node(table: &[SignalSpec], identifier: &str) -> Option<usize> {
+    table.iter().position(|s| s.node == identifier)
+}
+
+/// Row of the signal that starts at a holding register.
+#[must_use]
+pub fn row_at_register(table: &[SignalSpec], register: u16) -> Option<usize> {
+    table.iter().position(|s| s.register == register)
+}
+
+/// Complaints about a table: registers must be two contiguous blocks, one per direction, that fit one request each, and nodes unique.
+#[cfg(test)]
+pub(crate) fn flaws(table: &[SignalSpec]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (direction, start, most) in [(Direction::Write, 0, 123), (Direction::Read, 100, 125)] {
+        let mut next = start;
+        for s in table.iter().filter(|s| s.direction == direction) {
+            if s.register != next {
+                found.push(format!("{} is at {}, not {next}", s.node, s.register));
+            }
+            next = s.register + s.plc_type.registers();
+        }
+        if next - start > most {
+            found.push(format!("{direction:?}: {} registers", next - start));
+        }
+    }
+    for (row, s) in table.iter().enumerate() {
+        if row_of_node(table, s.node) != Some(row) || row_at_register(table, s.register) != Some(row) {
+            found.push(format!("{} stands twice", s.node));
+        }
+    }
+    found
+}
+
+/// The Modbus map of a PLC as a table in Markdown, for the documentation. Word order ABCD, function codes 3, 6 and 16.
+#[must_use]
+pub fn modbus_map(table: &[SignalSpec]) -> String {
     use std::fmt::Write as _;
     let mut out = String::from("| Registers | Type | Runtime | Signal | Meaning |\n|---|---|---|---|---|\n");
-    for s in SIGNALS {
+    for s in table {
         let first = 40_001 + u32::from(s.register);
         let last = first + u32::from(s.plc_type.registers()) - 1;
         let registers = if first == last { first.to_string() } else { format!("{first}-{last}") };
@@ -288,25 +315,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn registers_are_two_contiguous_blocks_that_fit_one_request_each() {
-        for (direction, start, most) in [(Direction::Write, 0, 123), (Direction::Read, 100, 125)] {
-            let mut next = start;
-            for s in SIGNALS.iter().filter(|s| s.direction == direction) {
-                assert_eq!(s.register, next, "{}", s.node);
-                next += s.plc_type.registers();
-            }
-            assert!(next - start <= most, "{direction:?}: {} registers", next - start);
-        }
-        assert!(SIGNALS.iter().enumerate().all(|(i, s)| s.signal as usize == i));
-    }
-
-    #[test]
-    fn nodes_are_unique_and_found() {
-        for s in SIGNALS {
-            assert_eq!(Signal::of_node(s.node), Some(s.signal));
-            assert_eq!(Signal::at_register(s.register), Some(s.signal));
-        }
-        assert_eq!(Signal::of_node(r#""R101"."TIC1O1"."PV""#), None, "letter O");
+    fn the_table_is_sound_and_the_check_can_fail() {
+        assert_eq!(flaws(SIGNALS), [""; 0]);
+        assert_eq!(Signal::FeedPv.spec().node, r#""R101"."FIC101"."PV""#);
+        assert_eq!(row_of_node(SIGNALS, r#""R101"."TIC1O1"."PV""#), None, "letter O");
+        let twice = [SIGNALS[0], SIGNALS[0]];
+        assert_eq!(flaws(&twice).len(), 2);
     }
 
     #[test]
@@ -333,7 +347,7 @@ mod tests {
 
     #[test]
     fn the_map_names_every_signal() {
-        let map = modbus_map();
+        let map = modbus_map(SIGNALS);
         assert_eq!(map.lines().count(), SIGNALS.len() + 2);
         assert!(map.contains("| 40007-40008 | REAL | writes | `\"R101\".\"APC\".\"FeedSp\"` |"), "{map}");
     }

@@ -16,10 +16,11 @@ use flyball_core::status::Status;
 use flyball_core::time::{ScanCycle, Timestamp, UtcOffset};
 use flyball_core::value::Value;
 
+use crate::device::Device;
 use crate::gc;
 use crate::plc::{SimPlc, WriteResult};
 use crate::r101::process::GcResult;
-use crate::signals::{NAMESPACE, PlcValue, SIGNALS, Signal};
+use crate::signals::{self, NAMESPACE, PlcValue};
 
 /// How the virtual field behaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,12 +42,12 @@ impl Default for VirtualOptions {
 }
 
 /// Called after every scan of the PLC: the story of a scenario, or a fault.
-pub type Script = Box<dyn FnMut(&mut SimPlc) + Send>;
+pub type Script<P = SimPlc> = Box<dyn FnMut(&mut P) + Send>;
 
 /// Where a tag is read.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Source {
-    Plc(Signal),
+    Plc(usize),
     GcResult,
     GcSampled,
     GcValid,
@@ -57,38 +58,45 @@ enum Source {
 struct Published {
     at: Duration,
     values: Vec<(PlcValue, Duration)>,
-    gc: GcResult,
+    gc: Option<GcResult>,
 }
 
-struct World {
-    plc: SimPlc,
+struct World<P> {
+    plc: P,
     options: VirtualOptions,
-    script: Option<Script>,
+    script: Option<Script<P>>,
     sources: Vec<Source>,
     sampled_at: Vec<bool>,
     good_when: Vec<Option<f64>>,
-    targets: Vec<(Signal, WritePhase)>,
+    targets: Vec<(usize, WritePhase)>,
     connection_of_output: Vec<usize>,
     published: VecDeque<Published>,
     writes: Vec<Option<WriteOutcome>>,
 }
 
 /// The virtual field. Clones share one PLC.
-#[derive(Clone)]
-pub struct VirtualRig {
-    world: Arc<Mutex<World>>,
+pub struct VirtualRig<P = SimPlc> {
+    world: Arc<Mutex<World<P>>>,
 }
 
-impl VirtualRig {
+// Derived, it would ask for a PLC that can be cloned; a clone of the rig shares its PLC.
+impl<P> Clone for VirtualRig<P> {
+    fn clone(&self) -> Self {
+        Self { world: Arc::clone(&self.world) }
+    }
+}
+
+impl<P: Device> VirtualRig<P> {
     /// Resolves every address of `config` against the PLC and AI-101.
     ///
     /// # Errors
     /// One sentence per address that does not exist there.
-    pub fn new(config: &Config, plc: SimPlc, options: VirtualOptions) -> Result<Self, Vec<String>> {
+    pub fn new(config: &Config, plc: P, options: VirtualOptions) -> Result<Self, Vec<String>> {
         let mut errors = Vec::new();
-        let analyser = |connection: usize| config.connections[connection].name == options.analyser;
+        let has_analyser = plc.analyser().is_some();
+        let analyser = |connection: usize| has_analyser && config.connections[connection].name == options.analyser;
         let mut resolve = |what: &str, connection: usize, address: &Address| {
-            source(address, analyser(connection)).unwrap_or_else(|| {
+            source::<P>(address, analyser(connection)).unwrap_or_else(|| {
                 let name = &config.connections[connection].name;
                 errors.push(format!("{what}: {address:?} does not exist on the simulated device of connection {name}"));
                 Source::GcValid
@@ -107,11 +115,12 @@ impl VirtualRig {
         }
         let mut targets = Vec::new();
         for output in &config.outputs {
-            let signal = match resolve(&output.name, output.connection.index(), &output.address) {
-                Source::Plc(signal) => signal,
-                _ => Signal::AppHb,
+            let row = match resolve(&output.name, output.connection.index(), &output.address) {
+                Source::Plc(row) => row,
+                // Reported above, or a register of the analyser, which refuses every write.
+                _ => usize::MAX,
             };
-            targets.push((signal, output.phase));
+            targets.push((row, output.phase));
         }
         if !errors.is_empty() {
             return Err(errors);
@@ -132,26 +141,26 @@ impl VirtualRig {
     }
 
     /// Plays `script` after every scan of the PLC.
-    pub fn set_script(&self, script: Script) {
+    pub fn set_script(&self, script: Script<P>) {
         self.lock().script = Some(script);
     }
 
     /// Looks at, or acts on, the PLC between two scans.
-    pub fn with_plc<R>(&self, act: impl FnOnce(&mut SimPlc) -> R) -> R {
+    pub fn with_plc<R>(&self, act: impl FnOnce(&mut P) -> R) -> R {
         act(&mut self.lock().plc)
     }
 
-    fn lock(&self) -> MutexGuard<'_, World> {
+    fn lock(&self) -> MutexGuard<'_, World<P>> {
         // A panic in a test's script leaves a PLC that can still be looked at.
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Resolves an address.
-fn source(address: &Address, analyser: bool) -> Option<Source> {
+fn source<P: Device>(address: &Address, analyser: bool) -> Option<Source> {
     match address {
         Address::OpcUa(OpcUaAddress::Node { namespace, identifier: NodeIdentifier::Text(text) }) => {
-            (namespace == NAMESPACE).then(|| Signal::of_node(text)).flatten().map(Source::Plc)
+            (namespace == NAMESPACE).then(|| signals::row_of_node(P::TABLE, text)).flatten().map(Source::Plc)
         }
         Address::OpcUa(_) => None,
         Address::Modbus(ModbusAddress { table: ModbusTable::HoldingRegister, start, bit, .. }) => {
@@ -159,7 +168,7 @@ fn source(address: &Address, analyser: bool) -> Option<Source> {
                 (true, gc::RESULT, None) => Some(Source::GcResult),
                 (true, gc::SAMPLED, None) => Some(Source::GcSampled),
                 (true, gc::STATUS, Some(gc::VALID_BIT)) => Some(Source::GcValid),
-                (false, register, None) => Signal::at_register(register).map(Source::Plc),
+                (false, register, None) => signals::row_at_register(P::TABLE, register).map(Source::Plc),
                 _ => None,
             }
         }
@@ -167,9 +176,9 @@ fn source(address: &Address, analyser: bool) -> Option<Source> {
     }
 }
 
-impl World {
+impl<P: Device> World<P> {
     fn advance(&mut self, to: Timestamp) {
-        let scan = self.plc.options().scan;
+        let scan = self.plc.scan_time();
         while Timestamp::ZERO.after(self.plc.time() + scan) <= to {
             self.plc.scan();
             if let Some(script) = &mut self.script {
@@ -189,31 +198,34 @@ impl World {
             self.published.pop_front();
         }
         let plc = &self.plc;
-        let values = SIGNALS.iter().map(|s| (plc.read(s.signal), plc.changed(s.signal))).collect();
-        self.published.push_back(Published { at: plc.time(), values, gc: plc.process.gc() });
+        let values = (0..P::TABLE.len()).map(|row| (plc.value(row), plc.changed_at(row))).collect();
+        self.published.push_back(Published { at: plc.time(), values, gc: plc.analyser() });
     }
 
     fn sample(&self, tag: usize, seen: &Published) -> Sample {
         let alive = Timestamp::ZERO.after(seen.at);
         let utc = self.options.utc;
-        let sampled = utc.timestamp(i64::from(gc::sampled_unix_s(&seen.gc, utc)) * 1_000_000_000);
+        // Without an analyser no tag has one of its addresses: nothing below is used.
+        let gc = seen.gc.unwrap_or(GcResult { c_b: f64::NAN, sampled_ms: 0, valid: false });
+        let sampled_s = gc::sampled_unix_s(&gc, utc);
+        let sampled = utc.timestamp(i64::from(sampled_s) * 1_000_000_000);
         let (raw, changed) = match self.sources[tag] {
-            Source::Plc(signal) => {
-                let (value, changed) = seen.values[signal as usize];
+            Source::Plc(row) => {
+                let (value, changed) = seen.values[row];
                 (value.number(), Timestamp::ZERO.after(changed))
             }
-            Source::GcResult => (f64::from(seen.gc.c_b as f32), alive),
-            Source::GcSampled => (f64::from(gc::sampled_unix_s(&seen.gc, utc)), alive),
-            Source::GcValid => (f64::from(u8::from(seen.gc.valid)), alive),
+            Source::GcResult => (f64::from(gc.c_b as f32), alive),
+            Source::GcSampled => (f64::from(sampled_s), alive),
+            Source::GcValid => (f64::from(u8::from(gc.valid)), alive),
         };
-        let valid = f64::from(u8::from(seen.gc.valid));
+        let valid = f64::from(u8::from(gc.valid));
         let good = self.good_when[tag].is_none_or(|wanted| (valid - wanted).abs() < 0.5);
         let status = if good { Status::Good } else { Status::BadSensorFailure };
         Sample::new(raw, status, if self.sampled_at[tag] { sampled } else { changed }, alive)
     }
 }
 
-impl FieldInput for VirtualRig {
+impl<P: Device> FieldInput for VirtualRig<P> {
     fn freeze(&mut self, cycle: &ScanCycle, image: &mut InputImage) {
         let mut world = self.lock();
         world.advance(cycle.now);
@@ -227,16 +239,18 @@ impl FieldInput for VirtualRig {
     }
 }
 
-impl VirtualRig {
+impl<P: Device> VirtualRig<P> {
     /// Writes cells by `OutputId`: all of phase `Value`, then all of phase `Commit`.
     fn write(&self, cycle: &ScanCycle, cells: &[Option<Value>]) {
         let mut world = self.lock();
         for phase in [WritePhase::Value, WritePhase::Commit] {
             for (i, cell) in cells.iter().enumerate() {
-                let (signal, of) = world.targets[i];
+                let (row, of) = world.targets[i];
                 let Some(value) = cell.filter(|_| of == phase) else { continue };
-                let value = PlcValue::from_number(signal.spec().plc_type, value.get());
-                let status = match world.plc.write(signal, value) {
+                let result = P::TABLE.get(row).map_or(WriteResult::Refused, |spec| {
+                    world.plc.write_row(row, PlcValue::from_number(spec.plc_type, value.get()))
+                });
+                let status = match result {
                     WriteResult::Done => Status::Good,
                     WriteResult::Clamped => Status::GoodClamped,
                     WriteResult::Refused => Status::BadNotWritable,
@@ -255,7 +269,7 @@ impl VirtualRig {
     }
 }
 
-impl FieldOutput for VirtualRig {
+impl<P: Device> FieldOutput for VirtualRig<P> {
     fn flush(&mut self, cycle: &ScanCycle, image: &OutputImage) {
         self.write(cycle, image.cells());
     }

@@ -18,7 +18,7 @@ const RADIUS_FIRST: f64 = 0.5;
 /// Below this step, share of the box, a start has converged.
 const STEP_MIN: f64 = 1e-6;
 /// A start whose linear-quadratic model promises less than this share of the first gradient has converged: 32-bit models resolve no more.
-const PROMISE_MIN: f64 = 1e-7;
+const PROMISE_MIN: f64 = 1e-6;
 /// Share of the promise that must come true.
 const ACCEPT: f64 = 1e-4;
 /// Starts whose bases are this close climb the same hill; the worse one stops.
@@ -104,6 +104,8 @@ pub struct Search {
     /// Its key.
     pub best_key: Key,
     best_start: usize,
+    /// The candidate of the first start needs no evaluation.
+    first_known: bool,
     progress: Progress,
 }
 
@@ -142,6 +144,7 @@ impl Search {
             best: Trial::new(variables, rows),
             best_key: Key::WORST,
             best_start: 0,
+            first_known: false,
             progress: Progress::default(),
         }
     }
@@ -158,9 +161,14 @@ impl Search {
         self.progress
     }
 
-    /// Begins a search. `now` and `previous` are shares; the other starts are spread evenly. The incumbent must be set by
-    /// [`Search::incumbent`] before, if there is one. `budget` is the number of iterations that it may take in all.
-    pub fn begin(&mut self, nlp: &dyn Nlp, now: &[f64], previous: Option<&[f64]>, budget: u32) {
+    /// Begins a search from `stay` with its key, the incumbent that has to be beaten, from `previous` (shares), and from starts that are
+    /// spread evenly. `inside` says that the shares of `stay` are the point at which it was evaluated, and not one outside the box.
+    /// `budget` is the number of iterations that it may take in all.
+    pub fn begin(&mut self, nlp: &dyn Nlp, stay: (&Trial, Key), inside: bool, previous: Option<&[f64]>, budget: u32) {
+        copy(&mut self.best, stay.0);
+        self.best_key = stay.1;
+        self.first_known = inside;
+
         let levels = nlp.limits().iter().map(|l| usize::from(l.level) + 1).max().unwrap_or(0).min(LEVELS_MAX);
         self.order.clear();
         self.order.extend(0..levels as u8);
@@ -173,7 +181,7 @@ impl Search {
         for (k, (climber, candidate)) in self.climbers.iter_mut().zip(&mut self.candidates).enumerate() {
             for (i, share) in candidate.point.iter_mut().enumerate() {
                 *share = match (k, previous) {
-                    (0, _) => now[i],
+                    (0, _) => stay.0.point[i],
                     (1, Some(answer)) => answer[i],
                     _ => spread(k, i),
                 }
@@ -181,12 +189,6 @@ impl Search {
             }
             climber.restart(n);
         }
-    }
-
-    /// Sets the incumbent that has to be beaten.
-    pub fn incumbent(&mut self, trial: &Trial, key: Key) {
-        copy(&mut self.best, trial);
-        self.best_key = key;
     }
 
     /// One iteration. False when no start climbs any more.
@@ -197,7 +199,13 @@ impl Search {
         for (wanted, climber) in self.wanted.iter_mut().zip(&self.climbers) {
             *wanted = !climber.done;
         }
+        if core::mem::take(&mut self.first_known) {
+            // Staying was evaluated already.
+            copy(&mut self.candidates[0], &self.best);
+            self.wanted[0] = false;
+        }
         nlp.evaluate(&mut self.candidates, &self.wanted);
+        self.wanted[0] |= !self.climbers[0].done;
         self.progress.iterations += 1;
         for k in 0..self.climbers.len() {
             if self.wanted[k] {
@@ -363,7 +371,9 @@ impl Search {
         for (j, limits) in nlp.limits().iter().enumerate() {
             let below = levels as i32 - 1 - i32::from(self.order[usize::from(limits.level)]);
             let exact = PENALTY_MARGIN * climber.multipliers[j].abs();
-            climber.penalty[j] = climber.penalty[j].max(PENALTY * per_level.powi(below)).max(exact);
+            // Ranks count against each other only where not all can be met: heavier than exact makes a curved limit a narrow path.
+            let by_rank = if self.qp.relaxed { PENALTY * per_level.powi(below) } else { 1.0 };
+            climber.penalty[j] = climber.penalty[j].max(by_rank).max(exact);
         }
         let (cost_falls, limits_gain) = promise(climber, &self.qp.step, &self.bend, nlp);
         climber.promise = cost_falls + limits_gain;

@@ -2,7 +2,7 @@
 //!
 //! exmex parses. Its operators here do not calculate: they build a tree of symbols, which is flattened to a tape of at most [`STEPS_MAX`]
 //! steps. One sweep over the tape gives the value, a second one backwards all derivatives (reverse mode; Griewank and Walther,
-//! "Evaluating Derivatives", 2nd ed. 2008, chapter 3). Both work on the stack: nothing is parsed or allocated after [`Expression::compile`].
+//! "Evaluating Derivatives", 2nd ed. 2008, chapter 3). Nothing is parsed or allocated after [`Expression::compile`].
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -121,6 +121,8 @@ enum Step {
 pub struct Expression {
     steps: Vec<Step>,
     names: Vec<String>,
+    values: Vec<f64>,
+    adjoints: Vec<f64>,
 }
 
 impl Expression {
@@ -138,7 +140,8 @@ impl Expression {
         let root = parsed.eval(&symbols).map_err(|e| e.to_string())?;
         let mut steps = Vec::new();
         flatten(&root, &mut steps)?;
-        Ok(Self { steps, names })
+        let room = vec![0.0; steps.len()];
+        Ok(Self { values: room.clone(), adjoints: room, steps, names })
     }
 
     /// Whether the language reads a word as a name, and not as a function or a constant.
@@ -154,21 +157,29 @@ impl Expression {
     }
 
     /// The value; NaN where there is none, or when a number is missing. Bounded by [`STEPS_MAX`]; allocates nothing.
-    #[must_use]
-    pub fn value(&self, numbers: &[f64]) -> f64 {
-        let mut values = [0.0; STEPS_MAX];
-        self.forward(numbers, &mut values)
+    pub fn value(&mut self, numbers: &[f64]) -> f64 {
+        for (i, step) in self.steps.iter().enumerate() {
+            self.values[i] = match *step {
+                Step::Number(number) => number,
+                Step::Name(name) => numbers.get(usize::from(name)).copied().unwrap_or(f64::NAN),
+                Step::Unary(function, a) => unary(function, self.values[usize::from(a)]),
+                Step::Binary(function, a, b) => {
+                    binary(function, self.values[usize::from(a)], self.values[usize::from(b)])
+                }
+            };
+        }
+        self.values.last().copied().unwrap_or(f64::NAN)
     }
 
     /// The value and its derivatives, one per name, into `slopes`.
-    pub fn gradient(&self, numbers: &[f64], slopes: &mut [f64]) -> f64 {
-        let (mut values, mut adjoints) = ([0.0; STEPS_MAX], [0.0; STEPS_MAX]);
-        let value = self.forward(numbers, &mut values);
+    pub fn gradient(&mut self, numbers: &[f64], slopes: &mut [f64]) -> f64 {
+        let value = self.value(numbers);
         slopes.fill(0.0);
-        let Some(last) = self.steps.len().checked_sub(1) else { return value };
-        adjoints[last] = 1.0;
+        self.adjoints.fill(0.0);
+        let Some(last) = self.adjoints.last_mut() else { return value };
+        *last = 1.0;
         for (i, step) in self.steps.iter().enumerate().rev() {
-            let adjoint = adjoints[i];
+            let adjoint = self.adjoints[i];
             match *step {
                 Step::Number(_) => {}
                 Step::Name(name) => {
@@ -177,29 +188,18 @@ impl Expression {
                     }
                 }
                 Step::Unary(function, a) => {
-                    adjoints[usize::from(a)] += adjoint * unary_slope(function, values[usize::from(a)], values[i]);
+                    let a = usize::from(a);
+                    self.adjoints[a] += adjoint * unary_slope(function, self.values[a], self.values[i]);
                 }
                 Step::Binary(function, a, b) => {
                     let (a, b) = (usize::from(a), usize::from(b));
-                    let (by_a, by_b) = binary_slopes(function, values[a], values[b], values[i]);
-                    adjoints[a] += adjoint * by_a;
-                    adjoints[b] += adjoint * by_b;
+                    let (by_a, by_b) = binary_slopes(function, self.values[a], self.values[b], self.values[i]);
+                    self.adjoints[a] += adjoint * by_a;
+                    self.adjoints[b] += adjoint * by_b;
                 }
             }
         }
         value
-    }
-
-    fn forward(&self, numbers: &[f64], values: &mut [f64; STEPS_MAX]) -> f64 {
-        for (i, step) in self.steps.iter().enumerate() {
-            values[i] = match *step {
-                Step::Number(number) => number,
-                Step::Name(name) => numbers.get(usize::from(name)).copied().unwrap_or(f64::NAN),
-                Step::Unary(function, a) => unary(function, values[usize::from(a)]),
-                Step::Binary(function, a, b) => binary(function, values[usize::from(a)], values[usize::from(b)]),
-            };
-        }
-        self.steps.len().checked_sub(1).map_or(f64::NAN, |last| values[last])
     }
 }
 
@@ -283,7 +283,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str, names: &[(&str, f64)]) -> (f64, Vec<f64>) {
-        let e = Expression::compile(text).unwrap();
+        let mut e = Expression::compile(text).unwrap();
         let numbers: Vec<f64> = e.names().iter().map(|n| names.iter().find(|(name, _)| name == n).unwrap().1).collect();
         let mut slopes = vec![0.0; numbers.len()];
         let value = e.gradient(&numbers, &mut slopes);
@@ -309,12 +309,12 @@ mod tests {
             "max(x*y, x+y) - min(x, 2*y)",
         ];
         for text in texts {
-            let e = Expression::compile(text).unwrap();
+            let mut e = Expression::compile(text).unwrap();
             let at: Vec<f64> = (0..e.names().len()).map(|i| 0.7 + 0.37 * i as f64).collect();
             let mut slopes = vec![0.0; at.len()];
             e.gradient(&at, &mut slopes);
             for i in 0..at.len() {
-                let near = |by: f64| {
+                let mut near = |by: f64| {
                     let mut x = at.clone();
                     x[i] += by;
                     e.value(&x)
@@ -334,7 +334,7 @@ mod tests {
         assert!(Expression::compile(&long).unwrap_err().contains("512"));
         assert!(Expression::compile(&vec!["x"; 200].join("+")).is_ok());
         assert!(Expression::is_name("cB") && !Expression::is_name("E") && !Expression::is_name("sin"));
-        let e = Expression::compile("1/(F-1)").unwrap();
+        let mut e = Expression::compile("1/(F-1)").unwrap();
         assert!(!e.value(&[1.0]).is_finite() && e.value(&[]).is_nan());
     }
 }

@@ -1,6 +1,6 @@
 //! The economic objective: an expression over a map's inputs, outputs and the prices, bound to their places.
 
-use crate::expression::{Expression, NAMES_MAX};
+use crate::expression::Expression;
 
 /// What a name in the expression stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Term {
 pub struct Objective {
     expression: Expression,
     terms: Vec<Term>,
+    numbers: Vec<f64>,
+    slopes: Vec<f64>,
 }
 
 /// Why an objective cannot be used: what was found, what is allowed, what to do next.
@@ -68,44 +70,41 @@ impl Objective {
                 error
             })?);
         }
-        Ok(Self { expression, terms })
+        let room = vec![0.0; terms.len()];
+        Ok(Self { expression, numbers: room.clone(), slopes: room, terms })
     }
 
     /// The objective at a point. NaN where it has no value. Bounded; allocates nothing.
-    #[must_use]
-    pub fn value(&self, inputs: &[f64], outputs: &[f64], prices: &[f64]) -> f64 {
-        let mut numbers = [0.0; NAMES_MAX];
-        self.fill(&mut numbers, inputs, outputs, prices);
-        self.expression.value(&numbers[..self.terms.len()])
+    pub fn value(&mut self, inputs: &[f64], outputs: &[f64], prices: &[f64]) -> f64 {
+        self.fill(inputs, outputs, prices);
+        self.expression.value(&self.numbers)
     }
 
     /// The objective with its derivatives by each input and output. Bounded; allocates nothing.
     pub fn gradient(
-        &self,
+        &mut self,
         inputs: &[f64],
         outputs: &[f64],
         prices: &[f64],
         by_input: &mut [f64],
         by_output: &mut [f64],
     ) -> f64 {
-        let (mut numbers, mut slopes) = ([0.0; NAMES_MAX], [0.0; NAMES_MAX]);
-        self.fill(&mut numbers, inputs, outputs, prices);
-        let n = self.terms.len();
-        let value = self.expression.gradient(&numbers[..n], &mut slopes[..n]);
+        self.fill(inputs, outputs, prices);
+        let value = self.expression.gradient(&self.numbers, &mut self.slopes);
         by_input.fill(0.0);
         by_output.fill(0.0);
-        for (term, slope) in self.terms.iter().zip(slopes) {
+        for (term, slope) in self.terms.iter().zip(&self.slopes) {
             match *term {
-                Term::Input(i) => by_input[i] = slope,
-                Term::Output(i) => by_output[i] = slope,
+                Term::Input(i) => by_input[i] = *slope,
+                Term::Output(i) => by_output[i] = *slope,
                 Term::Price(_) => {}
             }
         }
         value
     }
 
-    fn fill(&self, numbers: &mut [f64; NAMES_MAX], inputs: &[f64], outputs: &[f64], prices: &[f64]) {
-        for (number, term) in numbers.iter_mut().zip(&self.terms) {
+    fn fill(&mut self, inputs: &[f64], outputs: &[f64], prices: &[f64]) {
+        for (number, term) in self.numbers.iter_mut().zip(&self.terms) {
             let found = match *term {
                 Term::Input(i) => inputs.get(i),
                 Term::Output(i) => outputs.get(i),
@@ -149,8 +148,9 @@ mod tests {
     #[test]
     fn value_and_slopes_are_those_of_the_formula() {
         let (x, y, p) = ([200.0, 120.0, 116.0, 5.1], [1.096, 4382.0], [0.60, 0.105, 0.0015]);
-        let o = Objective::compile(TEXT, &["F", "T", "T0", "cA0"], &["cB", "Q"], &["price_B", "price_A", "price_Q"])
-            .unwrap();
+        let mut o =
+            Objective::compile(TEXT, &["F", "T", "T0", "cA0"], &["cB", "Q"], &["price_B", "price_A", "price_Q"])
+                .unwrap();
         let (mut by_x, mut by_y) = ([9.0; 4], [9.0; 2]);
         let value = o.gradient(&x, &y, &p, &mut by_x, &mut by_y);
         assert!((value - (0.6 * 200.0 * 1.096 - 0.105 * 200.0 * 5.1 - 0.0015 * 4382.0)).abs() < 1e-9);

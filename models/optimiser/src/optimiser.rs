@@ -239,8 +239,8 @@ impl Optimizer for SteadyOptimizer {
         if outside {
             self.stay_key.unmet |= Key::OUTSIDE;
         }
-        self.search.incumbent(&self.stay, self.stay_key);
-        self.search.begin(&self.steady, &shares[..n], known.then_some(&previous[..n]), self.iterations);
+        let stay = (&self.stay, self.stay_key);
+        self.search.begin(&self.steady, stay, !outside, known.then_some(&previous[..n]), self.iterations);
         self.state = State::Searching;
     }
 

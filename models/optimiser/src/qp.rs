@@ -151,7 +151,16 @@ impl Qp {
     /// Widens limits to what can be reached, level by level.
     fn relax(&mut self, question: &Question<'_>) {
         let place = |j: usize| usize::from(question.order[usize::from(question.limits[j].level)]);
+        for (step, (low, high)) in self.step.iter_mut().zip(question.low.iter().zip(question.high)) {
+            *step = 0.0_f64.clamp(*low, *high);
+        }
+        for j in 0..self.values.len() {
+            self.values[j] = question.rows[j] + dot(slope(question, j), &self.step);
+        }
         for level in 0..question.order.len() {
+            if self.all_met(|j| place(j) == level) {
+                continue;
+            }
             // Levels above are firm, this one is pulled, those below do not count yet.
             for (j, softness) in self.softness.iter_mut().enumerate() {
                 *softness = match place(j).cmp(&level) {
@@ -273,11 +282,7 @@ impl Qp {
                 Some(q) => {
                     let gone = self.active.remove(q);
                     self.set_held(gone.what, false);
-                    for row in q..self.active.len() {
-                        if !self.extend(question, curvature, row) {
-                            return false;
-                        }
-                    }
+                    self.shrink(q);
                 }
             }
         }
@@ -376,6 +381,31 @@ impl Qp {
         }
         self.factor[row * most + row] = rest.sqrt();
         true
+    }
+
+    /// Takes a row out of the Cholesky factor: the rows behind it move up, and rotations of columns make it triangular again (Golub and Van
+    /// Loan, "Matrix Computations", 4th ed., 6.5.4).
+    fn shrink(&mut self, gone: usize) {
+        let most = self.products.len();
+        let left = self.active.len();
+        for row in gone..left {
+            let (upper, lower) = self.factor.split_at_mut((row + 1) * most);
+            upper[row * most..row * most + row + 2].copy_from_slice(&lower[..row + 2]);
+        }
+        for column in gone..left {
+            let (a, b) = (self.factor[column * most + column], self.factor[column * most + column + 1]);
+            let length = a.hypot(b);
+            if length <= 0.0 {
+                continue;
+            }
+            let (cosine, sine) = (a / length, b / length);
+            for row in column..left {
+                let at = row * most + column;
+                let (x, y) = (self.factor[at], self.factor[at + 1]);
+                self.factor[at] = cosine * x + sine * y;
+                self.factor[at + 1] = cosine * y - sine * x;
+            }
+        }
     }
 
     /// Solves for the shares of the first `k` active limits, in place.

@@ -127,7 +127,7 @@ impl Steady {
     }
 
     /// Objective without the costs of moves and domain at the point of the last [`Steady::at`].
-    pub(crate) fn objective(&self) -> f64 {
+    pub(crate) fn objective(&mut self) -> f64 {
         let (n, m) = (self.fixed.map.inputs(), self.fixed.map.outputs());
         self.fixed.objective.value(&self.x[..n], &self.y[..m], &self.problem.prices)
     }

@@ -75,36 +75,60 @@ fn check(seed: u64, optimizer: &mut SteadyOptimizer, problem: &Problem, sizes: S
     }
 }
 
+/// Counts of what was asked and answered.
+#[derive(Default)]
+struct Counts {
+    made: u64,
+    moved: u64,
+    relaxed: u64,
+    cut: u64,
+}
+
+/// Questions to one network; each is solved twice by optimizers that know nothing of each other.
+fn ask(seed: u64, counts: &mut Counts) {
+    let mut dice = Random::new(seed);
+    // Mostly small, up to the limits.
+    let largest = [4, 4, 8, 32][if dice.below(40) == 0 { 3 } else { dice.below(3) }];
+    let sizes =
+        Sizes { mvs: dice.within(1, largest), cvs: dice.within(0, largest.min(31)), hidden: dice.within(2, 10) };
+    let network = RandomNetwork::new(seed, sizes);
+    let setup = random_setup(sizes, dice.within(1, 6));
+    let solve = if dice.below(3) == 0 { dice.within(1, 4) } else { dice.within(5, 60) } as u32;
+    let budget = Budget { solve, scan: dice.within(1, solve as usize) as u32 };
+    let mut one = random_optimizer(&network, &setup).unwrap().with_budget(budget);
+    let mut two = random_optimizer(&network, &setup).unwrap().with_budget(budget);
+    let (mut first, mut second) = (Optimum::default(), Optimum::default());
+    for _ in 0..QUESTIONS {
+        let problem = random_problem(&mut dice, sizes);
+        let counted = allocation_counter::measure(|| one.optimise(&problem, &mut first, &mut NoProbe));
+        assert_eq!(counted.count_total, 0, "seed {seed} allocates");
+        check(seed, &mut one, &problem, sizes, &first);
+        two.optimise(&problem, &mut second, &mut NoProbe);
+        assert_eq!(format!("{first:?}"), format!("{second:?}"), "seed {seed} does not repeat");
+        counts.made += 1;
+        counts.moved += u64::from(first.mvs.iter().zip(&problem.mvs).any(|(a, mv)| a.optimum != mv.now));
+        counts.relaxed += u64::from(first.status == SolveStatus::InfeasibleRelaxed);
+        counts.cut += u64::from(first.status == SolveStatus::Improved);
+    }
+}
+
 #[test]
 fn every_answer_is_inside_its_limits_no_worse_than_staying_in_budget_without_allocation_and_repeats_bit_for_bit() {
-    let (mut random, mut made, mut moved, mut relaxed, mut cut) = (Random::new(4), 0, 0, 0, 0);
-    while made < solves() {
-        let seed = random.bits();
-        let mut dice = Random::new(seed);
-        // Mostly small, up to the limits.
-        let largest = if dice.below(8) == 0 { 32 } else { 6 };
-        let sizes =
-            Sizes { mvs: dice.within(1, largest), cvs: dice.within(0, largest.min(31)), hidden: dice.within(2, 16) };
-        let network = RandomNetwork::new(seed, sizes);
-        let setup = random_setup(sizes, dice.within(1, 8));
-        let solve = if dice.below(4) == 0 { dice.within(1, 4) } else { dice.within(5, 120) } as u32;
-        let budget = Budget { solve, scan: dice.within(1, solve as usize) as u32 };
-        let mut one = random_optimizer(&network, &setup).unwrap().with_budget(budget);
-        let mut two = random_optimizer(&network, &setup).unwrap().with_budget(budget);
-        let (mut first, mut second) = (Optimum::default(), Optimum::default());
-        for _ in 0..QUESTIONS {
-            let problem = random_problem(&mut dice, sizes);
-            let counted = allocation_counter::measure(|| one.optimise(&problem, &mut first, &mut NoProbe));
-            assert_eq!(counted.count_total, 0, "seed {seed} allocates");
-            check(seed, &mut one, &problem, sizes, &first);
-            two.optimise(&problem, &mut second, &mut NoProbe);
-            assert_eq!(format!("{first:?}"), format!("{second:?}"), "seed {seed} does not repeat");
-            made += 1;
-            moved += u64::from(first.mvs.iter().zip(&problem.mvs).any(|(a, mv)| a.optimum != mv.now));
-            relaxed += u64::from(first.status == SolveStatus::InfeasibleRelaxed);
-            cut += u64::from(first.status == SolveStatus::Improved);
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let share = solves().div_ceil(threads);
+    let count = |thread: u64| {
+        let (mut random, mut counts) = (Random::new(4 + thread), Counts::default());
+        while counts.made < share {
+            ask(random.bits(), &mut counts);
         }
-    }
+        counts
+    };
+    let all = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|t| scope.spawn(move || count(t))).collect();
+        running.into_iter().map(|r| r.join().unwrap()).collect::<Vec<_>>()
+    });
+    let sum = |of: fn(&Counts) -> u64| all.iter().map(of).sum::<u64>();
+    let (made, moved, relaxed, cut) = (sum(|c| c.made), sum(|c| c.moved), sum(|c| c.relaxed), sum(|c| c.cut));
     println!("{made} solves: {moved} move, {relaxed} give up a CV, {cut} are cut by their budget");
     // The questions are of all kinds.
     assert!(moved * 2 > made && relaxed * 20 > made && cut * 200 > made && moved < made && relaxed < made);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use flyball_config::units::{Unit, UnitRow};
 use flyball_config::{
     BackOff, Cv, Direction, EuRange, Filter, InputSource, Model, ModelId, ModelInput, ModelOutput, ModelRole, Mv, MvId,
-    Optimiser, OutputId, Price, TagId, ValueSource, Verify,
+    Optimiser, OutputId, Price, TagId, Trust, ValueSource, Verify,
 };
 use flyball_core::ports::Clock;
 use flyball_core::time::Timestamp;
@@ -67,6 +67,7 @@ pub fn configured(
         unit: unit(unit_symbol),
         range: EuRange { low: *low, high: *high },
         reject_outside: None,
+        too_wide: None,
         bias: None,
         match_plant: None,
     };
@@ -79,6 +80,7 @@ pub fn configured(
         every,
         inputs: inputs.iter().map(input).collect(),
         outputs: outputs.iter().map(output).collect(),
+        trust: Trust::default(),
     };
     let source = |(name, unit, ..): &In| SourceInfo {
         name: format!("tag-{name}"),

@@ -121,6 +121,8 @@ pub enum DemoKind {
     /// Simulated reactor R-101: a soft sensor and an optimiser climb to the best operating point
     #[default]
     R101,
+    /// Simulated two-phase reactor on the virtual clock: days in seconds, beside the oracle, without sockets; plain lines only
+    Te4,
     /// Real gas-turbine measurements: predicted emissions beside the measured ones
     Turbine,
 }

@@ -252,7 +252,12 @@ impl State {
 fn log(words: &Words, event: &Event) {
     let text = words.event(event);
     match event {
-        Event::Shed(_) | Event::MvOut(_) | Event::WriteRefused(..) | Event::PlcHeartbeat(false) | Event::Skipped(_) => {
+        Event::Shed(_)
+        | Event::BiasAtTotal(_, true)
+        | Event::MvOut(_)
+        | Event::WriteRefused(..)
+        | Event::PlcHeartbeat(false)
+        | Event::Skipped(_) => {
             tracing::warn!("{text}");
         }
         _ => tracing::info!("{text}"),

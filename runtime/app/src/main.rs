@@ -13,6 +13,7 @@ fn main() -> ExitCode {
         Command::Run(arguments) => flyball::run::run(&arguments),
         Command::Demo(arguments) => with_stop(|stop| match arguments.which {
             DemoKind::R101 => flyball::demo::r101::run(&arguments, &stop),
+            DemoKind::Te4 => flyball::demo::te4::run(&arguments, &stop),
             DemoKind::Turbine => flyball::demo::turbine::run(&arguments, stop),
         }),
         Command::Model(ModelCommand::Show(arguments)) => flyball::model::show(&arguments),

@@ -2,6 +2,7 @@
 //!
 //! Every value carries the status of what it shows and, as source time, the time of the input snapshot it came from.
 
+mod models;
 mod read;
 mod tree;
 

@@ -1,14 +1,15 @@
 //! Words: what codes of the scan mean to an operator. One place, so that the terminal, the OPC UA nodes, the log and the method answers
 //! say the same thing. APC English: setpoint, limit, in service, shed, permit.
 
-use flyball_config::{Config, Model};
-use flyball_core::bias::SampleVerdict;
+use flyball_config::{Config, Model, PredictionId, duration_words as duration};
 use flyball_core::command::Outcome;
 use flyball_core::condition::{Conditioned, Reason};
+use flyball_core::domain::Statistic;
 use flyball_core::image::LinkState;
 use flyball_core::mode::{Blocker, Mode, ModeState, ShedCause};
 use flyball_core::optimum::{HeldBy, SolveStatus};
 use flyball_core::record::Event;
+use flyball_core::sample::{REFUSALS, SampleVerdict};
 use flyball_core::sensor::{Prediction, PredictionReason};
 
 /// Texts of one configuration.
@@ -87,10 +88,31 @@ pub fn reason(tag: &Conditioned) -> String {
 pub const fn sample(verdict: SampleVerdict) -> &'static str {
     match verdict {
         SampleVerdict::Accepted => "accepted",
+        SampleVerdict::Held => "held: far from the prediction, waits for a second sample that says the same",
         SampleVerdict::FromFuture => "refused: sample time is in the future",
+        SampleVerdict::TooFresh => "refused: younger than a result can be",
         SampleVerdict::TooOld => "refused: sample is too old",
-        SampleVerdict::NoPrediction => "refused: no usable prediction at the sample time",
-        SampleVerdict::NotUsable => "refused: value is not usable",
+        SampleVerdict::NotUsable => "refused: value is Bad",
+        SampleVerdict::Implausible => "refused: outside the plausible range",
+        SampleVerdict::NoPrediction => "refused: no prediction at the sample time",
+        SampleVerdict::ModelNotGood => "refused: prediction at the sample time was not Good",
+        SampleVerdict::NotSteady => "refused: process was not steady at the sample time",
+    }
+}
+
+/// How often samples were refused, and why; the most frequent first, never more than there are reasons.
+#[must_use]
+pub fn refusals(counts: &[u32; REFUSALS]) -> Vec<String> {
+    let mut list: Vec<_> = SampleVerdict::ALL_REFUSALS.iter().zip(counts).filter(|(_, n)| **n > 0).collect();
+    list.sort_by_key(|(_, n)| std::cmp::Reverse(**n));
+    list.iter().map(|(verdict, n)| format!("{n} times {}", sample(**verdict))).collect()
+}
+
+/// A statistic of the domain.
+const fn statistic(statistic: Statistic) -> &'static str {
+    match statistic {
+        Statistic::T2 => "T2",
+        Statistic::Spe => "SPE",
     }
 }
 
@@ -200,10 +222,18 @@ impl Words {
             PredictionReason::InputBad(i) => format!("input {} is Bad", input(i)),
             PredictionReason::InputUncertain(i) => format!("input {} is held or uncertain", input(i)),
             PredictionReason::OutsideTraining(i) => format!("input {} is outside its training range", input(i)),
+            PredictionReason::OutsideDomain(s, i) => {
+                format!("inputs are outside the domain by {}, most of it from input {}", statistic(s), input(i))
+            }
+            PredictionReason::FarOutsideDomain(s, i) => {
+                format!("inputs are far outside the domain by {}, most of it from input {}", statistic(s), input(i))
+            }
             PredictionReason::OutputRejected => "output is outside reject_outside".into(),
             PredictionReason::OutputLimited => "output limited to its range".into(),
             PredictionReason::ModelFault => "the model gave no number".into(),
             PredictionReason::BiasExpired => "no late sample accepted for too long".into(),
+            PredictionReason::BiasAtTotal => "bias is at its total: the model needs maintenance".into(),
+            PredictionReason::IntervalTooWide => "prediction interval is too wide".into(),
         }
     }
 
@@ -217,10 +247,43 @@ impl Words {
             Outcome::RoleTooLow(role) => (false, format!("Refused: this needs the role {role:?}.")),
             Outcome::Unknown => (false, "Refused: there is no such thing.".into()),
             Outcome::OutOfRange => (false, "Refused: the number is not finite or outside its range.".into()),
-            Outcome::BadSampleTime => {
-                (false, "Refused: the sample is from the future, too old, seen before, or had no prediction.".into())
-            }
+            Outcome::TakesNoSamples => (false, "Refused: the configuration has no bias for this output.".into()),
+            Outcome::SampleSeenBefore => (false, "Refused: a sample taken at this time was entered before.".into()),
+            Outcome::Sample(id, verdict) => self.typed_sample(id, verdict),
         }
+    }
+
+    /// Answer to a typed laboratory value, with the limit that it broke and what to do.
+    fn typed_sample(&self, id: PredictionId, verdict: SampleVerdict) -> (bool, String) {
+        let at = self.config.predictions[id.index()];
+        let output = &self.config.models[at.model.index()].outputs[at.output as usize];
+        let Some(rule) = output.bias else { return (false, "Refused.".into()) };
+        let tag = |id: flyball_config::TagId| &self.config.tags[id.index()];
+        let more = match verdict {
+            SampleVerdict::Accepted => return (true, "Accepted.".into()),
+            SampleVerdict::Held => {
+                return (true, "Held: it is far from the prediction. Enter a second sample to confirm it.".into());
+            }
+            SampleVerdict::FromFuture => "check the time, it is UTC".into(),
+            SampleVerdict::TooFresh => format!("at least {} after it was taken is allowed", duration(rule.youngest)),
+            SampleVerdict::TooOld => format!("at most {} after it was taken is allowed", duration(rule.oldest)),
+            SampleVerdict::NotUsable => "enter a number".into(),
+            SampleVerdict::Implausible => match tag(rule.with).plausible {
+                Some(ok) => format!("{} to {} {} is allowed", ok.low, ok.high, output.unit),
+                None => "check the value and its unit".into(),
+            },
+            SampleVerdict::NoPrediction | SampleVerdict::ModelNotGood => "it cannot judge the model".into(),
+            SampleVerdict::NotSteady => {
+                let one = |s: &flyball_config::Steady| {
+                    let t = tag(s.tag);
+                    format!("{} within {} {} for {}", t.name, s.within, t.unit, duration(s.during))
+                };
+                let rules: Vec<String> = rule.only_when.iter().flatten().map(one).collect();
+                format!("{} before the sample is needed", rules.join(" and "))
+            }
+        };
+        let why = sample(verdict).trim_start_matches("refused: ");
+        (false, format!("Refused: {why}; {more}."))
     }
 
     /// An event, for the log.
@@ -240,11 +303,15 @@ impl Words {
                 format!("write on connection {} failed: {status}", c.connections[i as usize].name)
             }
             Event::PredictionUsable(i, true) => {
-                format!("{} is usable", self.prediction(flyball_config::PredictionId(i)))
+                format!("{} is usable", self.prediction(PredictionId(i)))
             }
             Event::PredictionUsable(i, false) => {
-                format!("{} is not usable", self.prediction(flyball_config::PredictionId(i)))
+                format!("{} is not usable", self.prediction(PredictionId(i)))
             }
+            Event::BiasAtTotal(i, true) => {
+                format!("{} needs maintenance: its bias is at its total", self.prediction(PredictionId(i)))
+            }
+            Event::BiasAtTotal(i, false) => format!("bias of {} left its total", self.prediction(PredictionId(i))),
             Event::Solve(status) => format!("optimiser: {}", solve(status)),
             Event::Skipped(n) => format!("{n} scans skipped"),
         }
@@ -252,7 +319,7 @@ impl Words {
 
     /// Name of a prediction: `model.output`.
     #[must_use]
-    pub fn prediction(&self, id: flyball_config::PredictionId) -> String {
+    pub fn prediction(&self, id: PredictionId) -> String {
         let at = self.config.predictions[id.index()];
         let model = &self.config.models[at.model.index()];
         format!("model {}.{}", model.name, model.outputs[at.output as usize].name)

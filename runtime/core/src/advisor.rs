@@ -316,11 +316,12 @@ pub fn value_of(source: ValueSource, tags: &[Conditioned], predictions: &[Predic
     }
 }
 
-/// Distance kept from the limits of a CV, EU.
+/// Distance kept from the limits of a CV, EU. A prediction without interval has no value either, and its CV is not considered.
 #[must_use]
-pub fn back_off(cv: &Cv, _predictions: &[Prediction]) -> f64 {
-    match cv.back_off {
-        BackOff::Fixed(distance) => distance,
-        BackOff::HalfInterval => 0.0,
+pub fn back_off(cv: &Cv, predictions: &[Prediction]) -> f64 {
+    match (cv.back_off, cv.source) {
+        (BackOff::Fixed(distance), _) => distance,
+        (BackOff::HalfInterval, ValueSource::Prediction(id)) => predictions[id.index()].half_width.unwrap_or(0.0),
+        (BackOff::HalfInterval, ValueSource::Tag(_)) => 0.0,
     }
 }

@@ -3,115 +3,223 @@
 //! error = sample - raw prediction at the sample time; bias += clamp(take * (error - bias), one_step), bounded by total.
 //! Practice of DeltaV lab entry and Rockwell VOA (domain guide 4.5). A sample is recognised by its own time, never by its value, so that
 //! an analyser that repeats the same result is not taken twice.
+//!
+//! A sample that tells nothing about the model is refused. The first rule that it breaks gives the reason (`BiasState::judge`).
 
-use flyball_config::Bias;
-use serde::{Deserialize, Serialize};
-
-use crate::feature::scans_of;
-use crate::time::{Timestamp, nanos};
 use std::time::Duration;
 
-/// Why a sample was or was not used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum SampleVerdict {
-    /// Taken.
-    Accepted,
-    /// Sample time lies in the future.
-    FromFuture,
-    /// Older than `oldest`.
-    TooOld,
-    /// The model had no usable prediction at that time.
-    NoPrediction,
-    /// The value is not usable.
-    NotUsable,
+use flyball_config::{Bias, Confirm, EuRange, PredictionId};
+
+use crate::bounds::SAMPLE_HISTORY_MAX;
+use crate::sample::{REFUSALS, SampleOutcome, SampleVerdict};
+use crate::time::{Timestamp, nanos};
+
+/// Sample times that are recognised: an analyser, and operators who type meanwhile.
+const SEEN: usize = 16;
+
+/// What one run of the model showed, as far as a late sample will ask.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shown {
+    /// The model's own output, EU; None when the prediction was Bad.
+    pub raw: Option<f64>,
+    /// Half of the interval, EU, if there was one.
+    pub half_width: Option<f64>,
+    /// Nothing was wrong with inputs, domain and output. An expired bias or a wide interval is no reason to refuse what would mend it.
+    pub good: bool,
+    /// The process had been steady.
+    pub steady: bool,
 }
 
-/// One remembered raw prediction.
+/// One remembered run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Past {
     at: Timestamp,
-    raw: Option<f64>,
+    shown: Shown,
+    /// Bias that was shown with it, EU.
+    bias: f64,
 }
 
 /// The bias of one prediction and what it needs to be updated.
 #[derive(Debug, Clone)]
 pub struct BiasState {
     rule: Bias,
+    /// Where a result can be: the `ok` range of the analyser.
+    plausible: Option<EuRange>,
+    /// Errors after bias beyond this wait for confirmation, EU; infinite for none.
+    confirm_beyond: f64,
+    /// Ring, times rising.
     history: Vec<Past>,
     next: usize,
+    filled: usize,
+    seen: [Timestamp; SEEN],
+    seen_next: usize,
+    /// Error after bias of the sample before, if that was far from the prediction.
+    far: Option<f64>,
     /// Present bias, EU.
     pub bias: f64,
+    /// The last accepted sample asked for more than `total` allows: the model needs maintenance.
+    pub at_total: bool,
     /// Sample time of the last sample that was looked at.
     pub last_sample: Option<Timestamp>,
+    /// Its result, EU; None when Bad.
+    pub last_value: Option<f64>,
     /// When a sample was last accepted.
     pub last_accepted: Option<Timestamp>,
     /// Error of the last accepted sample against the raw prediction, EU.
     pub last_error: f64,
     /// What became of the last sample.
     pub last_verdict: Option<SampleVerdict>,
+    /// The newest reason to refuse.
+    pub last_refusal: Option<SampleVerdict>,
+    /// Samples not taken, by `SampleVerdict::refusal`.
+    pub refused: [u32; REFUSALS],
 }
 
 impl BiasState {
-    /// State with a history as long as the oldest sample allowed.
+    /// State with a history as long as the oldest sample allowed. `sigma`: the model's standard error, EU, if its file gives one.
     #[must_use]
-    pub fn new(rule: Bias, every: Duration) -> Self {
-        let length = scans_of(rule.oldest, every) + 2;
+    pub fn new(rule: Bias, every: Duration, plausible: Option<EuRange>, sigma: Option<f64>) -> Self {
+        let runs = (nanos(rule.oldest) / nanos(every).max(1)).min(SAMPLE_HISTORY_MAX as u64) as usize;
+        let confirm_beyond = match rule.confirm {
+            Confirm::Sigmas(n) => sigma.map_or(f64::INFINITY, |s| n * s),
+            Confirm::Beyond(error) => error,
+            Confirm::Never => f64::INFINITY,
+        };
+        let nothing = Shown { raw: None, half_width: None, good: false, steady: false };
         Self {
             rule,
-            history: vec![Past { at: Timestamp::ZERO, raw: None }; length],
+            plausible,
+            confirm_beyond,
+            history: vec![Past { at: Timestamp::ZERO, shown: nothing, bias: 0.0 }; runs + 2],
             next: 0,
+            filled: 0,
+            seen: [Timestamp::ZERO; SEEN],
+            seen_next: 0,
+            far: None,
             bias: 0.0,
+            at_total: false,
             last_sample: None,
+            last_value: None,
             last_accepted: None,
             last_error: 0.0,
             last_verdict: None,
+            last_refusal: None,
+            refused: [0; REFUSALS],
         }
     }
 
-    /// Remembers the raw prediction of this run (None when it was Bad).
-    pub fn remember(&mut self, at: Timestamp, raw: Option<f64>) {
-        self.history[self.next] = Past { at, raw };
+    /// Remembers what this run showed.
+    pub fn remember(&mut self, at: Timestamp, shown: Shown) {
+        self.history[self.next] = Past { at, shown, bias: self.bias };
         self.next = (self.next + 1) % self.history.len();
+        self.filled = (self.filled + 1).min(self.history.len());
     }
 
-    /// Offers the newest analyser reading. Does nothing when this sample time was seen before. Bounded by the history.
-    pub fn offer(&mut self, now: Timestamp, sample: Option<f64>, taken: Timestamp) -> Option<SampleVerdict> {
-        if self.last_sample == Some(taken) || taken == Timestamp::ZERO {
+    /// Offers a result for prediction `output`: `sample` in EU, None when it is Bad. Returns None when this sample time was seen before,
+    /// or is no time. Bounded: one search by halving in the history.
+    pub fn offer(
+        &mut self,
+        output: PredictionId,
+        now: Timestamp,
+        sample: Option<f64>,
+        taken: Timestamp,
+    ) -> Option<SampleOutcome> {
+        if taken == Timestamp::ZERO || self.seen.contains(&taken) {
             return None;
         }
-        let verdict = self.judge(now, sample, taken);
+        self.seen[self.seen_next] = taken;
+        self.seen_next = (self.seen_next + 1) % SEEN;
+        let past = self.past_at(taken);
+        let raw = past.and_then(|p| p.shown.raw);
+        let bias_before = self.bias;
+        let verdict = match self.judge(now, sample, taken, past) {
+            Ok(error) => {
+                self.take(now, error);
+                SampleVerdict::Accepted
+            }
+            Err(why) => why,
+        };
+        if let Some(i) = verdict.refusal() {
+            self.refused[i] = self.refused[i].saturating_add(1);
+            self.last_refusal = Some(verdict);
+        }
         self.last_sample = Some(taken);
+        self.last_value = sample;
         self.last_verdict = Some(verdict);
-        Some(verdict)
+        let shown = past.and_then(|p| p.shown.raw.map(|raw| raw + p.bias));
+        let error_after_bias = sample.zip(shown).map(|(y, shown)| y - shown);
+        let half_width = past.and_then(|p| p.shown.half_width);
+        let covered = error_after_bias.zip(half_width).map(|(error, half)| error.abs() <= half);
+        Some(SampleOutcome { output, taken, value: sample, raw, bias_before, error_after_bias, covered, verdict })
     }
 
-    fn judge(&mut self, now: Timestamp, sample: Option<f64>, taken: Timestamp) -> SampleVerdict {
-        let Some(sample) = sample else { return SampleVerdict::NotUsable };
+    /// The rules, in this order. Ok is the error against the raw prediction at the sample time.
+    fn judge(
+        &mut self,
+        now: Timestamp,
+        sample: Option<f64>,
+        taken: Timestamp,
+        past: Option<Past>,
+    ) -> Result<f64, SampleVerdict> {
         if taken > now {
-            return SampleVerdict::FromFuture;
+            return Err(SampleVerdict::FromFuture);
         }
-        if nanos(now.since(taken)) > nanos(self.rule.oldest) {
-            return SampleVerdict::TooOld;
+        let age = now.since(taken);
+        if age < self.rule.youngest {
+            return Err(SampleVerdict::TooFresh);
         }
-        let Some(raw) = self.raw_at(taken) else { return SampleVerdict::NoPrediction };
+        if age > self.rule.oldest {
+            return Err(SampleVerdict::TooOld);
+        }
+        let sample = sample.filter(|y| y.is_finite()).ok_or(SampleVerdict::NotUsable)?;
+        if self.plausible.is_some_and(|ok| !ok.contains(sample)) {
+            return Err(SampleVerdict::Implausible);
+        }
+        let (past, raw) = past.and_then(|p| Some((p, p.shown.raw?))).ok_or(SampleVerdict::NoPrediction)?;
+        if !past.shown.good {
+            return Err(SampleVerdict::ModelNotGood);
+        }
+        if !past.shown.steady {
+            return Err(SampleVerdict::NotSteady);
+        }
         let error = sample - raw;
+        self.confirmed(error - self.bias).then_some(error).ok_or(SampleVerdict::Held)
+    }
+
+    /// A large error counts when the sample before said the same: one wrong bottle or typing error never does.
+    fn confirmed(&mut self, after_bias: f64) -> bool {
+        if after_bias.abs() <= self.confirm_beyond {
+            self.far = None;
+            return true;
+        }
+        let before = self.far.replace(after_bias);
+        before.is_some_and(|b| (b > 0.0) == (after_bias > 0.0))
+    }
+
+    fn take(&mut self, now: Timestamp, error: f64) {
         let step = (self.rule.take * (error - self.bias)).clamp(-self.rule.one_step, self.rule.one_step);
-        self.bias = (self.bias + step).clamp(-self.rule.total, self.rule.total);
+        let wanted = self.bias + step;
+        self.bias = wanted.clamp(-self.rule.total, self.rule.total);
+        self.at_total = wanted.abs() > self.rule.total;
         self.last_error = error;
         self.last_accepted = Some(now);
-        SampleVerdict::Accepted
     }
 
-    /// Raw prediction that was in force at `taken`: the newest one not later.
-    fn raw_at(&self, taken: Timestamp) -> Option<f64> {
+    /// What was in force at `taken`: the newest run not later, if it is still remembered.
+    fn past_at(&self, taken: Timestamp) -> Option<Past> {
         let n = self.history.len();
-        for back in 1..=n {
-            let past = self.history[(self.next + n - back) % n];
-            if past.at <= taken {
-                return past.raw.filter(|_| past.at != Timestamp::ZERO);
+        let back = |i: usize| self.history[(self.next + n - 1 - i) % n];
+        // Runs 0 (the newest) to `later` are later than the sample; times rise, so halving finds where that ends.
+        let (mut later, mut end) = (0, self.filled);
+        while later < end {
+            let middle = usize::midpoint(later, end);
+            if back(middle).at > taken {
+                later = middle + 1;
+            } else {
+                end = middle;
             }
         }
-        None
+        (later < self.filled).then(|| back(later))
     }
 
     /// No sample was accepted for longer than `expires` (counted from `since` before the first one).
@@ -123,79 +231,11 @@ impl BiasState {
     /// Forgets the bias.
     pub fn reset(&mut self) {
         self.bias = 0.0;
+        self.at_total = false;
+        self.far = None;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use flyball_config::TagId;
-
-    const S: u64 = 1_000_000_000;
-
-    fn state() -> BiasState {
-        let rule = Bias {
-            with: TagId(0),
-            take: 0.3,
-            one_step: 0.02,
-            total: 0.05,
-            oldest: Duration::from_secs(600),
-            expires: Duration::from_secs(7200),
-        };
-        let mut s = BiasState::new(rule, Duration::from_secs(5));
-        for i in 1..=120 {
-            s.remember(Timestamp(i * 5 * S), Some(1.0 + 0.001 * i as f64));
-        }
-        s
-    }
-
-    #[test]
-    fn error_is_taken_at_the_sample_time() {
-        let mut s = state();
-        // At 300 s the raw prediction was 1.060; now (600 s) it is 1.120.
-        assert_eq!(s.offer(Timestamp(600 * S), Some(1.080), Timestamp(302 * S)), Some(SampleVerdict::Accepted));
-        assert!((s.last_error - 0.020).abs() < 1e-12);
-        assert!((s.bias - 0.006).abs() < 1e-12);
-    }
-
-    #[test]
-    fn the_same_sample_time_is_never_taken_twice() {
-        let mut s = state();
-        assert!(s.offer(Timestamp(600 * S), Some(1.08), Timestamp(300 * S)).is_some());
-        let bias = s.bias;
-        assert_eq!(s.offer(Timestamp(601 * S), Some(1.30), Timestamp(300 * S)), None);
-        assert_eq!(s.bias, bias);
-    }
-
-    #[test]
-    fn refusals() {
-        let mut s = state();
-        let now = Timestamp(600 * S);
-        assert_eq!(s.offer(now, Some(1.0), Timestamp(601 * S)), Some(SampleVerdict::FromFuture));
-        let later = Timestamp(1300 * S);
-        assert_eq!(s.offer(later, Some(1.0), Timestamp(599 * S)), Some(SampleVerdict::TooOld));
-        assert_eq!(s.offer(now, None, Timestamp(598 * S)), Some(SampleVerdict::NotUsable));
-        assert_eq!(s.offer(now, Some(1.0), Timestamp(2 * S)), Some(SampleVerdict::NoPrediction));
-        assert_eq!(s.bias, 0.0);
-    }
-
-    #[test]
-    fn one_step_and_total_bound_a_typing_error() {
-        let mut s = state();
-        for i in 0..10 {
-            s.offer(Timestamp((600 + i) * S), Some(10.9), Timestamp((500 + i) * S));
-            assert!(s.bias <= 0.02 * (i + 1) as f64 + 1e-12);
-        }
-        assert!((s.bias - 0.05).abs() < 1e-12);
-    }
-
-    #[test]
-    fn expiry_counts_from_the_last_accepted_sample() {
-        let mut s = state();
-        assert!(!s.expired(Timestamp(7000 * S), Timestamp::ZERO));
-        assert!(s.expired(Timestamp(7201 * S), Timestamp::ZERO));
-        s.offer(Timestamp(600 * S), Some(1.08), Timestamp(300 * S));
-        assert!(!s.expired(Timestamp(7700 * S), Timestamp::ZERO));
-        assert!(s.expired(Timestamp(7801 * S), Timestamp::ZERO));
-    }
-}
+#[path = "bias_tests.rs"]
+mod tests;

@@ -62,8 +62,12 @@ pub enum Outcome {
     Unknown,
     /// Not finite, or outside its range.
     OutOfRange,
-    /// The sample is older than allowed or from the future.
-    BadSampleTime,
+    /// The output has no bias that a sample could correct.
+    TakesNoSamples,
+    /// A sample of this time was looked at before.
+    SampleSeenBefore,
+    /// What became of a laboratory value.
+    Sample(PredictionId, crate::sample::SampleVerdict),
 }
 
 impl Action {

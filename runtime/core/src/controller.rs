@@ -119,6 +119,7 @@ impl Controller {
             before: Before {
                 links: vec![LinkState::Starting; config.connections.len()],
                 usable: vec![false; config.predictions.len()],
+                at_total: vec![false; config.predictions.len()],
                 out: vec![false; config.mvs.len()],
                 refused_cycle: vec![u64::MAX; config.connections.len()],
                 ..Before::default()
@@ -143,8 +144,9 @@ impl Controller {
         let orders = self.obey(cycle, inputs, record);
         self.conditioner.run(cycle.now, &inputs.samples, &mut record.tags);
         probe.mark(Phase::Condition);
-        self.sensors.run(cycle, &record.tags, &mut self.predictions);
+        self.sensors.run(cycle, &inputs.samples, &record.tags, &mut self.predictions);
         record.predictions.copy_from_slice(&self.predictions);
+        self.sensors.take_samples(&mut record.samples);
         probe.mark(Phase::Predict);
         let facts = self.judge(cycle, inputs, record, orders);
         self.optimise(cycle, record, probe);
@@ -266,7 +268,7 @@ impl Controller {
             .any(|(g, (f, _))| matches!(f.operator, OperatorLimits::Known(..)) && g.tight(f.operator).is_none());
         let process_bad = record.tags.iter().any(|t| t.value.is_none() && t.reason != Reason::Waiting);
         bit(StatusBit::InputBad, process_bad)
-            | bit(StatusBit::ModelOutside, self.outside_scans.iter().any(|n| *n > 0))
+            | bit(StatusBit::ModelOutside, record.predictions.iter().any(|p| p.value.is_some() && !p.in_domain))
             | bit(StatusBit::DeadlineMissed, !self.deadlines.counters.last_met)
             | bit(StatusBit::NoSolution, self.advisor.as_ref().is_some_and(|a| a.failures > 0))
             | bit(StatusBit::VerifyFailed, record.mvs.iter().any(|m| m.guard.verify_failures > 0))

@@ -30,6 +30,7 @@ fn mv() -> Mv {
         deadband: 0.2,
         refresh: Duration::from_secs(20),
         verify: Verify { within: 0.1, by: Duration::from_secs(3) },
+        move_cost: 0.0,
         travel_per_hour: None,
         critical: false,
     }

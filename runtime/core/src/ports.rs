@@ -2,7 +2,9 @@
 //!
 //! Everything the scan needs from the world comes through these; adapters, models, rigs and replays implement them.
 
+use crate::domain::Pca;
 use crate::image::{InputImage, OutputImage};
+use crate::interval::ErrorQuantiles;
 use crate::optimum::{Optimum, Problem};
 use crate::time::{ScanCycle, Timestamp};
 
@@ -31,6 +33,10 @@ pub trait Predictor: Send {
     /// # Errors
     /// A fault when an output is not finite or the engine failed; `out` is then unspecified.
     fn predict(&mut self, features: &[f64], out: &mut [f64]) -> Result<(), PredictFault>;
+    /// What the model file says about its own limits. Asked once, at start; may allocate.
+    fn trust(&self) -> TrustData {
+        TrustData::default()
+    }
     /// Runs after a reset from which on an answer counts: the steps of its window. 1 for a model without memory.
     fn warm_up(&self) -> u32 {
         1
@@ -45,6 +51,15 @@ pub trait Predictor: Send {
     fn restore(&mut self, memory: &[f32]) -> bool {
         memory.is_empty()
     }
+}
+
+/// What a model file says about where the model may be believed, and how far. All in the configuration's order.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct TrustData {
+    /// The training inputs, for T2 and SPE.
+    pub domain: Option<Pca>,
+    /// Size of the error per output; empty when the file gives none.
+    pub errors: Vec<ErrorQuantiles>,
 }
 
 /// Why a prediction failed.

@@ -15,6 +15,7 @@ use crate::image::{InputImage, OutputImage, Sample};
 use crate::mode::{Mode, ModeState, ShedCause};
 use crate::optimum::{HeldBy, Optimum};
 use crate::ports::PHASES;
+use crate::sample::Samples;
 use crate::sensor::Prediction;
 use crate::time::{ScanCycle, Timestamp};
 
@@ -35,6 +36,8 @@ pub enum Event {
     WriteRefused(u32, crate::status::Status),
     /// A prediction changed between usable and not.
     PredictionUsable(u32, bool),
+    /// The bias of a prediction reached its total, or left it: the model needs maintenance, or no longer.
+    BiasAtTotal(u32, bool),
     /// The optimiser changed how it ends.
     Solve(crate::optimum::SolveStatus),
     /// Scans were skipped.
@@ -74,6 +77,8 @@ pub struct ScanRecord {
     pub tags: Vec<Conditioned>,
     /// Predictions.
     pub predictions: Vec<Prediction>,
+    /// Late samples of this scan and what became of each.
+    pub samples: Samples,
     /// Newest optimiser answer.
     pub optimum: Optimum,
     /// The optimiser ran in this scan.
@@ -120,6 +125,7 @@ impl ScanRecord {
             inputs: InputImage::new(config.tags.len(), config.connections.len()),
             tags: vec![Conditioned::WAITING; config.tags.len()],
             predictions: vec![Prediction::WAITING; config.predictions.len()],
+            samples: Samples::new(),
             optimum: Optimum::default(),
             solved: false,
             prices: heapless::Vec::new(),
@@ -173,7 +179,18 @@ impl ScanRecord {
             w.option(p.get());
             w.f64(p.raw);
             w.f64(p.bias);
-            w.u64(u64::from(p.status.0));
+            w.u64(u64::from(p.status.0) | u64::from(p.in_domain) << 32);
+            w.option(p.half_width);
+            w.option(p.domain.map(|d| d.t2));
+            w.option(p.domain.map(|d| d.spe));
+            w.u64(p.domain.map_or(u64::MAX, |d| u64::from(d.worst)));
+        }
+        for s in &self.samples {
+            w.u64(u64::from(s.output.0) << 8 | s.verdict as u64);
+            w.u64(s.taken.0);
+            w.option(s.value);
+            w.option(s.error_after_bias);
+            w.u64(s.covered.map_or(2, u64::from));
         }
         w.u64(self.optimum.status as u64 | u64::from(self.solved) << 8);
         w.f64(self.optimum.objective_now);

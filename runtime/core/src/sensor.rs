@@ -1,26 +1,22 @@
 //! Soft sensors: features into models, outputs into predictions with a quality of their own. The second room of the scan.
 //!
-//! Status of a prediction (domain guide 4.4): a Bad input makes it Bad; a held, substituted or out-of-range input makes it Uncertain and the
-//! input is limited to its training range first; more than five such inputs make it Bad (DeltaV). Between two runs a prediction keeps
-//! its old time: it is never re-stamped.
+//! Here: what a prediction is, and the bank of all soft sensors. `sensor/run.rs` runs one model and judges its answer.
+//! Between two runs a prediction keeps its old time: it is never re-stamped.
 
-use flyball_config::{Config, InputSource, Model, ModelId, ModelRole, PredictionId};
+mod run;
+
+use flyball_config::{Config, ModelId, ModelRole, PredictionId};
 use serde::{Deserialize, Serialize};
 
-use crate::bias::{BiasState, SampleVerdict};
-use crate::bounds::{MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
 use crate::condition::Conditioned;
-use crate::feature::{FeatureLine, Quality, scans_of};
+use crate::domain::{DomainReading, Statistic};
+use crate::image::Sample;
 use crate::ports::Predictor;
+use crate::sample::{REFUSALS, SampleOutcome, SampleVerdict, Samples};
 use crate::status::Status;
 use crate::time::{ScanCycle, Timestamp};
 use crate::value::Value;
-
-/// More inputs than this outside their training range: the prediction is Bad (DeltaV neural block).
-const OUTSIDE_MAX: u32 = 5;
-
-/// Share of the training range by which noise may carry an input past its end: it is limited, but not called outside.
-const DOMAIN_MARGIN: f64 = 0.01;
+use run::Sensor;
 
 /// Why a prediction is not simply Good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -36,6 +32,10 @@ pub enum PredictionReason {
     InputUncertain(u16),
     /// This input is outside the range in which the model was trained.
     OutsideTraining(u16),
+    /// The inputs are outside the domain by this statistic; this input contributes most.
+    OutsideDomain(Statistic, u16),
+    /// So far outside that the prediction is Bad.
+    FarOutsideDomain(Statistic, u16),
     /// The output is outside `reject_outside`.
     OutputRejected,
     /// The output was limited to its range.
@@ -44,6 +44,10 @@ pub enum PredictionReason {
     ModelFault,
     /// No late sample was accepted for too long.
     BiasExpired,
+    /// Samples ask for more correction than `total` allows: the model needs maintenance.
+    BiasAtTotal,
+    /// The interval is wider than `too_wide`.
+    IntervalTooWide,
 }
 
 /// One output of one soft sensor.
@@ -59,14 +63,59 @@ pub struct Prediction {
     pub raw: f64,
     /// Bias that was added, EU.
     pub bias: f64,
+    /// Half of the prediction interval, EU; None when there is no value or no interval.
+    pub half_width: Option<f64>,
     /// Time of the inputs.
     pub time: Timestamp,
-    /// All inputs were inside the training range.
+    /// Each input is in its training range. Outside, the mode machine freezes and then sheds.
+    pub in_range: bool,
+    /// Inputs are where the model was trained: each in its range, and all together inside the domain. Outside, the prediction is Uncertain
+    /// and stays in use: the corners of a training are outside its 99 %, and optima lie in corners.
     pub in_domain: bool,
-    /// Last late sample and what became of it.
-    pub last_sample: Option<(Timestamp, SampleVerdict)>,
+    /// T2 and SPE of the inputs; None when the model file brings no data for them, or the model did not run.
+    pub domain: Option<DomainReading>,
+    /// Late samples.
+    pub late: LateFacts,
+}
+
+/// What late samples have said about one prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LateFacts {
+    /// Sample time of the last late sample and what became of it.
+    pub last: Option<(Timestamp, SampleVerdict)>,
+    /// Its result, EU; None when Bad.
+    pub last_value: Option<f64>,
     /// Error of the last accepted sample against the raw prediction, EU.
     pub last_error: f64,
+    /// The newest reason to refuse.
+    pub last_refusal: Option<SampleVerdict>,
+    /// Samples not taken, by `SampleVerdict::ALL_REFUSALS`.
+    pub refused: [u32; REFUSALS],
+    /// Share of samples that should lie inside the interval; None without interval.
+    pub coverage_aimed: Option<f64>,
+    /// Share of the newest accepted samples that did, and their number; None before the first.
+    pub coverage: Option<(f64, u16)>,
+    /// The bias is at its total.
+    pub needs_maintenance: bool,
+}
+
+impl LateFacts {
+    const NONE: Self = Self {
+        last: None,
+        last_value: None,
+        last_error: 0.0,
+        last_refusal: None,
+        refused: [0; REFUSALS],
+        coverage_aimed: None,
+        coverage: None,
+        needs_maintenance: false,
+    };
+
+    /// Samples that were not taken.
+    #[must_use]
+    pub fn refused_in_all(&self) -> u32 {
+        self.refused.iter().fold(0, |sum, n| sum.saturating_add(*n))
+    }
 }
 
 impl Prediction {
@@ -77,10 +126,12 @@ impl Prediction {
         reason: PredictionReason::Waiting,
         raw: 0.0,
         bias: 0.0,
+        half_width: None,
         time: Timestamp::ZERO,
+        in_range: false,
         in_domain: false,
-        last_sample: None,
-        last_error: 0.0,
+        domain: None,
+        late: LateFacts::NONE,
     };
 
     /// The value, if not Bad.
@@ -88,25 +139,31 @@ impl Prediction {
     pub fn get(&self) -> Option<f64> {
         self.value.map(Value::get)
     }
+
+    /// Lower and upper end of the prediction interval, EU: about the bias-corrected output, whether that was limited or not.
+    #[must_use]
+    pub fn interval(&self) -> Option<(f64, f64)> {
+        let middle = self.raw + self.bias;
+        self.half_width.map(|half| (middle - half, middle + half))
+    }
 }
 
-/// One soft sensor with its lines, engine and biases.
-struct Sensor {
-    model: Model,
-    engine: Box<dyn Predictor>,
-    lines: Vec<FeatureLine>,
-    biases: Vec<Option<BiasState>>,
-    first: PredictionId,
-    every_scans: u64,
-    last_slot: Option<u64>,
-    started: Option<Timestamp>,
-    /// Runs of the model since its memory was empty.
-    runs: u32,
+/// What became of a typed laboratory value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LabAnswer {
+    /// The output has no bias that it could correct.
+    NoBias,
+    /// A sample of this time was looked at before.
+    SeenBefore,
+    /// Judged.
+    Judged(SampleVerdict),
 }
 
 /// All soft sensors of an application, in file order.
 pub struct SensorBank {
     sensors: Vec<Sensor>,
+    /// Late samples since the last `take_samples`.
+    samples: Samples,
 }
 
 impl SensorBank {
@@ -116,197 +173,55 @@ impl SensorBank {
         let mut sensors = Vec::new();
         let mut first = 0u32;
         for (i, model) in config.models.iter().enumerate() {
-            if model.role != ModelRole::SoftSensor {
-                continue;
+            if model.role == ModelRole::SoftSensor {
+                sensors.push(Sensor::new(config, model, engine(ModelId(i as u32)), PredictionId(first)));
+                first += model.outputs.len() as u32;
             }
-            let engine = engine(ModelId(i as u32));
-            assert_eq!(engine.inputs(), model.inputs.len(), "contract check matches inputs by name");
-            assert_eq!(engine.outputs(), model.outputs.len(), "contract check matches outputs by name");
-            assert!(model.inputs.len() <= MODEL_INPUTS_MAX && model.outputs.len() <= MODEL_OUTPUTS_MAX);
-            sensors.push(Sensor {
-                lines: model.inputs.iter().map(|i| FeatureLine::new(i, config.timing.cycle)).collect(),
-                biases: model.outputs.iter().map(|o| o.bias.map(|b| BiasState::new(b, model.every))).collect(),
-                first: PredictionId(first),
-                every_scans: scans_of(model.every, config.timing.cycle).max(1) as u64,
-                last_slot: None,
-                started: None,
-                runs: 0,
-                model: model.clone(),
-                engine,
-            });
-            first += model.outputs.len() as u32;
         }
-        Self { sensors }
+        Self { sensors, samples: Samples::new() }
     }
 
     /// Feeds every line, runs the models that are due, offers late samples. Bounded: lines and models are counted at start.
-    pub fn run(&mut self, cycle: &ScanCycle, tags: &[Conditioned], predictions: &mut [Prediction]) {
+    /// `readings` are what the links gave, `tags` what the conditioner made of them.
+    pub fn run(
+        &mut self,
+        cycle: &ScanCycle,
+        readings: &[Sample],
+        tags: &[Conditioned],
+        predictions: &mut [Prediction],
+    ) {
         for sensor in &mut self.sensors {
-            sensor.feed(cycle, tags, predictions);
-            let slot = cycle.number / sensor.every_scans;
-            if sensor.last_slot != Some(slot) {
-                if sensor.last_slot.is_some_and(|last| slot > last + 1) {
-                    sensor.forget();
-                }
-                sensor.last_slot = Some(slot);
-                sensor.predict(cycle.now, predictions);
-            }
-            sensor.correct(cycle.now, tags, predictions);
+            sensor.scan(cycle, tags, predictions);
+            sensor.correct(cycle.now, readings, tags, predictions, &mut self.samples);
         }
     }
 
     /// Forgets the biases of a model; false when it is no soft sensor.
     pub fn reset_bias(&mut self, model: ModelId, config: &Config) -> bool {
         let name = config.models.get(model.index()).map(|m| m.name.as_str());
-        let Some(sensor) = self.sensors.iter_mut().find(|s| Some(s.model.name.as_str()) == name) else { return false };
-        sensor.biases.iter_mut().flatten().for_each(BiasState::reset);
+        let Some(sensor) = self.sensors.iter_mut().find(|s| Some(s.name()) == name) else { return false };
+        sensor.reset_bias();
         true
     }
 
-    /// Offers a laboratory value that an operator typed; None when the prediction has no bias rule.
-    pub fn lab_sample(
-        &mut self,
-        id: PredictionId,
-        value: f64,
-        taken: Timestamp,
-        now: Timestamp,
-    ) -> Option<SampleVerdict> {
-        let sensor = self.sensors.iter_mut().rfind(|s| s.first <= id)?;
-        let output = id.index() - sensor.first.index();
-        sensor.biases.get_mut(output)?.as_mut()?.offer(now, Value::new(value).map(Value::get), taken)
+    /// Offers a laboratory value that an operator typed.
+    pub fn lab_sample(&mut self, id: PredictionId, value: f64, taken: Timestamp, now: Timestamp) -> LabAnswer {
+        let Some(sensor) = self.sensors.iter_mut().rfind(|s| s.first() <= id) else { return LabAnswer::NoBias };
+        sensor.lab_sample(id, value, taken, now, &mut self.samples)
+    }
+
+    /// Hands over what became of the late samples since the last call.
+    pub fn take_samples(&mut self, into: &mut Samples) {
+        into.clone_from(&self.samples);
+        self.samples.clear();
     }
 }
 
-impl Sensor {
-    fn feed(&mut self, cycle: &ScanCycle, tags: &[Conditioned], predictions: &[Prediction]) {
-        let scans = cycle.missed.saturating_add(1);
-        for (input, line) in self.model.inputs.iter().zip(&mut self.lines) {
-            match input.source {
-                InputSource::Tag(tag) => {
-                    let t = &tags[tag.index()];
-                    line.push(t.get(), t.substituted || !t.status.is_good(), scans);
-                }
-                InputSource::Prediction(p) => {
-                    let p = &predictions[p.index()];
-                    line.push(p.get(), !p.status.is_good(), scans);
-                }
-                InputSource::Mv(_) => unreachable!("configuration: only maps read MVs"),
-            }
-        }
-    }
-
-    fn predict(&mut self, now: Timestamp, predictions: &mut [Prediction]) {
-        self.started.get_or_insert(now);
-        let mut features = [0.0; MODEL_INPUTS_MAX];
-        let mut raw = [0.0; MODEL_OUTPUTS_MAX];
-        let (inputs, outputs) = (self.model.inputs.len(), self.model.outputs.len());
-        let quality = self.gather(&mut features[..inputs]);
-        let first = self.first.index();
-        let out = &mut predictions[first..first + outputs];
-
-        let (status, reason, in_domain) = match quality {
-            Ok(q) => q,
-            Err((status, reason)) => {
-                self.forget();
-                self.fail(now, out, status, reason);
-                return;
-            }
-        };
-        if self.engine.predict(&features[..inputs], &mut raw[..outputs]).is_err() {
-            self.forget();
-            self.fail(now, out, Status::BadSensorFailure, PredictionReason::ModelFault);
-            return;
-        }
-        self.runs = self.runs.saturating_add(1);
-        if self.runs < self.engine.warm_up() {
-            self.fail(now, out, Status::BadWaitingForInitialData, PredictionReason::Waiting);
-            return;
-        }
-        for (i, p) in out.iter_mut().enumerate() {
-            let spec = &self.model.outputs[i];
-            let bias = self.biases[i].as_ref().map_or(0.0, |b| b.bias);
-            let expired = self.biases[i].as_ref().is_some_and(|b| b.expired(now, self.started.unwrap_or(now)));
-            let rejected = spec.reject_outside.is_some_and(|r| !r.contains(raw[i]));
-            if let Some(b) = &mut self.biases[i] {
-                b.remember(now, (!rejected && in_domain).then_some(raw[i]));
-            }
-            let kept = Prediction { raw: raw[i], bias, time: now, in_domain, ..*p };
-            let Some(value) = Value::new(raw[i] + bias).filter(|_| !rejected) else {
-                let (status, reason) = (Status::BadSensorFailure, PredictionReason::OutputRejected);
-                *p = Prediction { value: None, status, reason, ..kept };
-                continue;
-            };
-            let limited = value.get().clamp(spec.range.low, spec.range.high);
-            let (mut status, mut reason) = (status, reason);
-            if limited != value.get() {
-                let bits = if limited < value.get() { Status::LIMIT_HIGH } else { Status::LIMIT_LOW };
-                status = status.worst(Status::UncertainEngineeringUnitsExceeded).with_limit(bits);
-                reason = PredictionReason::OutputLimited;
-            } else if expired && status.is_good() {
-                (status, reason) = (Status::UncertainSensorNotAccurate, PredictionReason::BiasExpired);
-            }
-            *p = Prediction { value: Value::new(limited), status, reason, ..kept };
-        }
-    }
-
-    /// Collects the features, limited to the training range. Err when the model must not run.
-    fn gather(&self, features: &mut [f64]) -> Result<(Status, PredictionReason, bool), (Status, PredictionReason)> {
-        let (mut status, mut reason) = (Status::Good, PredictionReason::None);
-        let mut outside = 0;
-        for (i, line) in self.lines.iter().enumerate() {
-            let (value, quality) = line.read();
-            let index = i as u16;
-            match quality {
-                Quality::Bad => return Err((Status::BadNoCommunication, PredictionReason::InputBad(index))),
-                Quality::Waiting => return Err((Status::BadWaitingForInitialData, PredictionReason::Waiting)),
-                Quality::Uncertain if status.is_good() => {
-                    (status, reason) = (Status::UncertainSubNormal, PredictionReason::InputUncertain(index));
-                }
-                _ => {}
-            }
-            let (low, high) = self.engine.input_range(i);
-            features[i] = value.clamp(low, high);
-            if (features[i] - value).abs() > DOMAIN_MARGIN * (high - low) {
-                outside += 1;
-                if outside == 1 {
-                    status = Status::UncertainSensorNotAccurate;
-                    reason = PredictionReason::OutsideTraining(index);
-                }
-            }
-        }
-        if outside > OUTSIDE_MAX {
-            return Err((Status::BadSensorFailure, reason));
-        }
-        Ok((status, reason, outside == 0))
-    }
-
-    /// A gap: what a model remembers of earlier steps no longer joins the next one.
-    fn forget(&mut self) {
-        self.engine.reset();
-        self.runs = 0;
-    }
-
-    fn fail(&mut self, now: Timestamp, out: &mut [Prediction], status: Status, reason: PredictionReason) {
-        for (p, bias) in out.iter_mut().zip(&mut self.biases) {
-            if let Some(b) = bias {
-                b.remember(now, None);
-            }
-            *p = Prediction { value: None, status, reason, raw: 0.0, time: now, in_domain: false, ..*p };
-        }
-    }
-
-    /// Offers the newest analyser readings; a bias that changed acts from the next run on.
-    fn correct(&mut self, now: Timestamp, tags: &[Conditioned], predictions: &mut [Prediction]) {
-        let first = self.first.index();
-        for (i, output) in self.model.outputs.iter().enumerate() {
-            let (Some(rule), Some(state)) = (output.bias, &mut self.biases[i]) else { continue };
-            let analyser = &tags[rule.with.index()];
-            if !analyser.substituted && analyser.value.is_some() {
-                state.offer(now, analyser.get(), analyser.source_time);
-            }
-            let p = &mut predictions[first + i];
-            p.last_sample = state.last_sample.zip(state.last_verdict);
-            p.last_error = state.last_error;
-        }
-    }
+/// As many outcomes as samples can come in one scan fit.
+fn note(samples: &mut Samples, outcome: SampleOutcome) {
+    let _ = samples.push(outcome);
 }
+
+#[cfg(test)]
+#[path = "sensor_tests.rs"]
+mod tests;

@@ -82,10 +82,14 @@ fn is_code(x: f64, code: f64) -> bool {
 /// The sample of one tag.
 pub(super) fn sample(tag: &Tag, parts: Parts, readings: &[Reading], utc: UtcOffset, alive: Timestamp) -> Sample {
     let value = readings[parts.value];
+    let number = |reading: Reading| {
+        if reading.status.is_bad() { Err(reading.status) } else { reading.number.ok_or(Status::BadTypeMismatch) }
+    };
+    let sampled = match parts.sampled_at {
+        None => Ok(value.source_time),
+        Some(part) => number(readings[part]).and_then(|seconds| sample_time(seconds, utc)),
+    };
     let judged = (|| {
-        let number = |reading: Reading| {
-            if reading.status.is_bad() { Err(reading.status) } else { reading.number.ok_or(Status::BadTypeMismatch) }
-        };
         let raw = number(value)?;
         if let (Some(part), Some(good_when)) = (parts.good_when, &tag.good_when)
             && !is_code(number(readings[part])?, good_when.equals)
@@ -95,15 +99,12 @@ pub(super) fn sample(tag: &Tag, parts: Parts, readings: &[Reading], utc: UtcOffs
         if tag.invalid_marks.iter().any(|&mark| is_code(raw, mark)) {
             return Err(Status::BadSensorFailure);
         }
-        let sampled = match parts.sampled_at {
-            None => value.source_time,
-            Some(part) => sample_time(number(readings[part])?, utc)?,
-        };
-        Ok((tag.scaling.to_eu(raw), sampled))
+        Ok((tag.scaling.to_eu(raw), sampled?))
     })();
     match judged {
         Ok((x, sampled)) => Sample::new(x, value.status, sampled, alive),
-        Err(status) => Sample { value: None, status, source_time: value.source_time, alive },
+        // A result that is Bad has its time all the same: it is refused once, and not whenever its status is sent again.
+        Err(status) => Sample { value: None, status, source_time: sampled.unwrap_or(value.source_time), alive },
     }
 }
 

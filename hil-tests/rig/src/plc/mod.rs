@@ -9,36 +9,19 @@
 
 use std::time::Duration;
 
+pub mod memory;
+pub mod slot;
 pub mod types;
 
+use crate::device::{Device, Start};
 use crate::gate::link::{ApcLink, ApcLinkFromApp, LinkInputs};
-use crate::gate::setpoint::{ApcSp, SpInputs};
 use crate::panel::{MvName, Panel};
 use crate::r101::loops::{DUTY_MAX, FEED_MAX, FeedController, SlaveMode, TemperatureController};
-use crate::r101::process::Process;
-use crate::signals::{Direction, PlcType, PlcValue, SIGNALS, Signal};
+use crate::r101::process::{GcResult, Process};
+use crate::signals::{PlcValue, SIGNALS, Signal, SignalSpec};
+use memory::Memory;
+use slot::Slot;
 pub use types::{FirstOffer, MvTruth, PlcOptions, PlcState, Retained, Truth, WriteFault, WriteResult};
-
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Cell {
-    value: PlcValue,
-    changed: Duration,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct Slot {
-    gate: ApcSp,
-    sequence_seen: u16,
-    in_control: bool,
-    first_offer: Option<FirstOffer>,
-    offers: u32,
-}
-
-impl Slot {
-    fn new() -> Self {
-        Self { gate: ApcSp::default(), sequence_seen: 0, in_control: false, first_offer: None, offers: 0 }
-    }
-}
 
 /// The simulated PLC with its plant.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,10 +33,8 @@ pub struct SimPlc {
     options: PlcOptions,
     state: PlcState,
     time: Duration,
-    cells: Vec<Cell>,
-    kept: Vec<Cell>,
-    forced: Vec<Option<PlcValue>>,
-    write_faults: Vec<Option<WriteFault>>,
+    memory: Memory,
+    kept: Vec<PlcValue>,
     link: ApcLink,
     slots: [Slot; 2],
     feed_controller: FeedController,
@@ -65,18 +46,15 @@ impl SimPlc {
     #[must_use]
     pub fn new(options: PlcOptions) -> Self {
         let process = Process::steady(options.feed, options.temperature, options.noise, options.seed);
-        let zero = |of: PlcType| Cell { value: PlcValue::zero(of), changed: Duration::ZERO };
-        let cells: Vec<Cell> = SIGNALS.iter().map(|s| zero(s.plc_type)).collect();
+        let memory = Memory::new(SIGNALS);
         let mut plc = Self {
             panel: Panel::at(options.feed.flow, options.temperature, &options.gate),
             state: PlcState::Run,
             time: Duration::ZERO,
-            kept: cells.clone(),
-            cells,
-            forced: vec![None; SIGNALS.len()],
-            write_faults: vec![None; SIGNALS.len()],
+            kept: memory.zeros(),
+            memory,
             link: ApcLink::default(),
-            slots: [Slot::new(), Slot::new()],
+            slots: [Slot::default(), Slot::default()],
             feed_controller: FeedController::at(options.feed.flow),
             temperature_controller: TemperatureController::at(process.duty),
             process,
@@ -96,8 +74,7 @@ impl SimPlc {
             PlcState::Stop => {}
             PlcState::Starting { left } if left > scan => self.state = PlcState::Starting { left: left - scan },
             PlcState::Starting { .. } => {
-                let now = self.time;
-                self.cells = self.kept.iter().map(|c| Cell { changed: now, ..*c }).collect();
+                self.memory.load(&self.kept, self.time);
                 self.state = PlcState::Run;
                 self.program();
             }
@@ -123,8 +100,12 @@ impl SimPlc {
             udi_sig_ok: self.panel.approved_signature,
         };
         self.link.scan(&inputs, &self.options.gate.link, scan_ms);
+        let closed_loop = self.link.plc.x_closed_loop;
         for mv in MvName::ALL {
-            self.scan_mv(mv, scan_ms);
+            let i = mv.index();
+            let (panel, settings) = (&mut self.panel.mvs[i], &self.options.gate.mvs[i]);
+            let times = (self.time, scan_ms);
+            self.slots[i].scan(&mut self.memory, mv.rows(), panel, settings, closed_loop, times);
         }
         self.scan_slaves();
 
@@ -135,50 +116,6 @@ impl SimPlc {
         self.publish(Signal::LinkOk, PlcValue::Bool(plc.x_link_ok));
         self.publish(Signal::ShedReason, PlcValue::Int(plc.i_shed_reason));
         self.publish(Signal::ShedCount, PlcValue::UInt(plc.ui_shed_count));
-    }
-
-    /// One FB_ApcSp with its signals.
-    fn scan_mv(&mut self, mv: MvName, scan_ms: u32) {
-        let signals = mv.signals();
-        let settings = self.options.gate.mvs[mv.index()];
-        let panel = self.panel.mvs[mv.index()];
-        let sequence = self.number(signals.seq) as u16;
-        let offered = self.number(signals.sp) as f32;
-        let inputs = SpInputs {
-            x_closed_loop: self.link.plc.x_closed_loop,
-            x_mv_enable: panel.in_service,
-            x_loop_ready: panel.slave == SlaveMode::Auto,
-            r_sp_app: offered,
-            ui_seq_app: sequence,
-            x_valid_app: self.number(signals.valid) > 0.0,
-            r_op_lo: panel.low,
-            r_op_hi: panel.high,
-        };
-        let mut local = panel.local_setpoint;
-        let slot = &mut self.slots[mv.index()];
-        let active = slot.gate.r_sp_out;
-        slot.gate.scan(&inputs, &settings, &mut local, scan_ms);
-        let gate = slot.gate;
-        if gate.x_in_control && !slot.in_control {
-            slot.first_offer = None;
-        } else if sequence != slot.sequence_seen && gate.x_in_control {
-            slot.offers += 1;
-            slot.first_offer = slot.first_offer.or(Some(FirstOffer { offered, active }));
-        }
-        slot.sequence_seen = sequence;
-        slot.in_control = gate.x_in_control;
-        self.panel.mvs[mv.index()].local_setpoint = local;
-        self.publish(signals.sp_act, PlcValue::Real(gate.r_sp_out));
-        self.publish(signals.in_control, PlcValue::Bool(gate.x_in_control));
-        self.publish(signals.seq_ack, PlcValue::UInt(gate.ui_seq_ack));
-        self.publish(signals.reject, PlcValue::Int(gate.i_reject));
-        self.publish(signals.lim_hi, PlcValue::Bool(gate.x_lim_hi));
-        self.publish(signals.lim_lo, PlcValue::Bool(gate.x_lim_lo));
-        self.publish(signals.lo, PlcValue::Real(panel.low));
-        self.publish(signals.hi, PlcValue::Real(panel.high));
-        self.publish(signals.eng_lo, PlcValue::Real(settings.r_eng_lo));
-        self.publish(signals.eng_hi, PlcValue::Real(settings.r_eng_hi));
-        self.publish(signals.auto, PlcValue::Bool(panel.slave == SlaveMode::Auto));
     }
 
     /// FIC-101 and TIC-101. TIC uses the published measurement: a forced transmitter misleads it as a sick one would.
@@ -212,76 +149,47 @@ impl SimPlc {
     }
 
     fn number(&self, signal: Signal) -> f64 {
-        self.cells[signal as usize].value.number()
+        self.memory.number(signal as usize)
     }
 
     fn publish(&mut self, signal: Signal, value: PlcValue) {
-        let value = self.forced[signal as usize].unwrap_or(value);
-        let cell = &mut self.cells[signal as usize];
-        if !cell.value.same(value) {
-            *cell = Cell { value, changed: self.time };
-        }
+        self.memory.publish(signal as usize, value, self.time);
     }
 
     /// Value of a signal as a server shows it.
     #[must_use]
     pub fn read(&self, signal: Signal) -> PlcValue {
-        self.cells[signal as usize].value
+        self.memory.value(signal as usize)
     }
 
     /// Process time of a signal's last change: the source time of an OPC UA server.
     #[must_use]
     pub fn changed(&self, signal: Signal) -> Duration {
-        self.cells[signal as usize].changed
+        self.memory.changed(signal as usize)
     }
 
     /// A write by a client. Takes effect in the next scan.
     pub fn write(&mut self, signal: Signal, value: PlcValue) -> WriteResult {
-        let spec = signal.spec();
-        if spec.direction != Direction::Write || matches!(self.state, PlcState::Starting { .. }) {
-            return WriteResult::Refused;
-        }
-        if value.plc_type() != spec.plc_type {
-            return WriteResult::WrongType;
-        }
-        match self.write_faults[signal as usize] {
-            None => {
-                self.publish(signal, value);
-                WriteResult::Done
-            }
-            Some(WriteFault::Ignore) => WriteResult::Done,
-            Some(WriteFault::Refuse) => WriteResult::Refused,
-            Some(WriteFault::Clamp { low, high, silent }) => {
-                let x = value.number();
-                let limited = x.max(low).min(high);
-                let kept = PlcValue::from_number(spec.plc_type, limited);
-                self.publish(signal, kept);
-                if silent || kept.same(value) { WriteResult::Done } else { WriteResult::Clamped }
-            }
-        }
+        self.write_row(signal as usize, value)
     }
 
     /// Sets or lifts a fault on the writes of a signal.
     pub fn set_write_fault(&mut self, signal: Signal, fault: Option<WriteFault>) {
-        self.write_faults[signal as usize] = fault;
+        self.memory.set_write_fault(signal as usize, fault);
     }
 
     /// Forces a signal to a value (a sick transmitter, a forced marker) or releases it. A value of another type is ignored.
     pub fn force(&mut self, signal: Signal, value: Option<PlcValue>) {
-        let value = value.filter(|v| v.plc_type() == signal.spec().plc_type);
-        self.forced[signal as usize] = value;
-        if let Some(value) = value {
-            self.publish(signal, value);
-        }
+        self.memory.force(signal as usize, value, self.time);
     }
 
     /// Another client writes the setpoint of an MV and commits it with a sequence number of its own.
     pub fn foreign_write(&mut self, mv: MvName, setpoint: f32) {
-        let signals = mv.signals();
-        let sequence = (self.number(signals.seq) as u16).wrapping_add(1);
-        self.publish(signals.sp, PlcValue::Real(setpoint));
-        self.publish(signals.valid, PlcValue::Bool(true));
-        self.publish(signals.seq, PlcValue::UInt(sequence));
+        let rows = mv.rows();
+        let sequence = (self.memory.number(rows.seq) as u16).wrapping_add(1);
+        self.memory.publish(rows.sp, PlcValue::Real(setpoint), self.time);
+        self.memory.publish(rows.valid, PlcValue::Bool(true), self.time);
+        self.memory.publish(rows.seq, PlcValue::UInt(sequence), self.time);
     }
 
     /// Key switch to STOP: the program stands still, values stay readable.
@@ -303,13 +211,11 @@ impl SimPlc {
         if retained == Retained::Zeroed {
             self.panel = Panel::at(self.options.feed.flow, self.options.temperature, &self.options.gate);
         }
-        let now = self.time;
-        let zero = |of: PlcType| Cell { value: PlcValue::zero(of), changed: now };
-        let zeroed: Vec<Cell> = SIGNALS.iter().map(|s| zero(s.plc_type)).collect();
-        self.kept = if retained == Retained::Kept { self.cells.clone() } else { zeroed.clone() };
-        self.cells = zeroed;
+        let zeros = self.memory.zeros();
+        self.kept = if retained == Retained::Kept { self.memory.values() } else { zeros.clone() };
+        self.memory.load(&zeros, self.time);
         self.link = ApcLink::default();
-        self.slots = [Slot::new(), Slot::new()];
+        self.slots = [Slot::default(), Slot::default()];
         // A controller that starts takes over the output that its actuator has held.
         self.feed_controller = FeedController::at(self.feed_controller.output);
         self.temperature_controller = TemperatureController::at(self.temperature_controller.output);
@@ -337,12 +243,7 @@ impl SimPlc {
     /// Everything at this instant.
     #[must_use]
     pub fn truth(&self) -> Truth {
-        let mv = |i: usize| MvTruth {
-            gate: self.slots[i].gate,
-            local: self.panel.mvs[i].local_setpoint,
-            first_offer: self.slots[i].first_offer,
-            offers: self.slots[i].offers,
-        };
+        let mv = |i: usize| self.slots[i].truth(self.panel.mvs[i].local_setpoint);
         Truth {
             time: self.time,
             plc: self.state,
@@ -357,6 +258,50 @@ impl SimPlc {
             mvs: [mv(0), mv(1)],
             panel: self.panel,
         }
+    }
+}
+
+impl Device for SimPlc {
+    const ROOT: &'static str = "R101";
+    const TABLE: &'static [SignalSpec] = SIGNALS;
+
+    fn scan(&mut self) {
+        SimPlc::scan(self);
+    }
+
+    fn scan_time(&self) -> Duration {
+        self.options.scan
+    }
+
+    fn time(&self) -> Duration {
+        self.time
+    }
+
+    fn value(&self, row: usize) -> PlcValue {
+        self.memory.value(row)
+    }
+
+    fn changed_at(&self, row: usize) -> Duration {
+        self.memory.changed(row)
+    }
+
+    fn write_row(&mut self, row: usize, value: PlcValue) -> WriteResult {
+        if matches!(self.state, PlcState::Starting { .. }) {
+            return WriteResult::Refused;
+        }
+        self.memory.write(row, value, self.time)
+    }
+
+    fn analyser(&self) -> Option<GcResult> {
+        Some(self.process.gc())
+    }
+}
+
+impl Start for PlcOptions {
+    type Plc = SimPlc;
+
+    fn start(self) -> SimPlc {
+        SimPlc::new(self)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::plc::PlcOptions;
+use crate::signals::Signal;
 use flyball_config::OutputKind;
 use std::path::Path;
 

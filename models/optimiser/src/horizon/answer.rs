@@ -224,7 +224,7 @@ fn touched(horizon: &Horizon, search: &Search, i: usize, optimum: &Optimum) -> O
 }
 
 /// Objective of the newest prediction plus the worth of what it leaves to the active limits.
-fn lagrangian(horizon: &Horizon, search: &Search, plan: &[f64], present: &[f64]) -> f64 {
+fn lagrangian(horizon: &mut Horizon, search: &Search, plan: &[f64], present: &[f64]) -> f64 {
     let mut value = horizon.objective(plan, present);
     let outputs = horizon.plant.columns().outputs.len();
     for (j, cv) in horizon.problem.cvs.iter().enumerate().filter(|(_, cv)| cv.active) {

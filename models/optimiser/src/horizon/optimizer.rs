@@ -315,9 +315,9 @@ impl Optimizer for HorizonOptimizer {
         if outside {
             self.stay_key.unmet |= Key::OUTSIDE;
         }
-        self.search.incumbent(&self.stay, self.stay_key);
         let previous = self.has_plan.then_some(&self.previous[..]);
-        self.search.begin(&self.horizon, &self.shares, previous, self.iterations);
+        let stay = (&self.stay, self.stay_key);
+        self.search.begin(&self.horizon, stay, !outside, previous, self.iterations);
         self.age = 0;
         self.searching = true;
     }

@@ -209,7 +209,7 @@ impl Horizon {
     }
 
     /// Mean of the objective along the outputs of the newest evaluation, for this plan and present inputs.
-    pub(crate) fn objective(&self, plan: &[f64], present: &[f64]) -> f64 {
+    pub(crate) fn objective(&mut self, plan: &[f64], present: &[f64]) -> f64 {
         let m = self.plant.columns().outputs.len();
         let mut x = [0.0; MODEL_INPUTS_MAX];
         let mut sum = 0.0;

@@ -3,6 +3,7 @@
 pub mod folder;
 pub mod r101;
 pub mod rig;
+pub mod te4;
 pub mod turbine;
 
 use crate::logging::{self, LogForm, LogRing};

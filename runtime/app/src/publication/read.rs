@@ -9,7 +9,7 @@ use flyball_core::time::{Timestamp, UtcOffset};
 
 use super::Surroundings;
 use super::tree::{Facts, Source, Statistic};
-use crate::words::{Words, link, plc_reason, reason, sample, solve};
+use crate::words::{Words, link, plc_reason, reason, solve};
 
 /// Everything a node's value can come from.
 pub(super) struct View<'a> {
@@ -22,17 +22,17 @@ pub(super) struct View<'a> {
 }
 
 /// Value (None is null), status and source time of a node.
-type Reading = (Option<NodeValue>, Status, Timestamp);
+pub(super) type Reading = (Option<NodeValue>, Status, Timestamp);
 
-fn number(x: f64) -> Option<NodeValue> {
+pub(super) fn number(x: f64) -> Option<NodeValue> {
     x.is_finite().then_some(NodeValue::Number(x))
 }
 
-fn text(s: impl Into<String>) -> Option<NodeValue> {
+pub(super) fn text(s: impl Into<String>) -> Option<NodeValue> {
     Some(NodeValue::Text(s.into()))
 }
 
-fn whole(n: impl Into<u64>) -> Option<NodeValue> {
+pub(super) fn whole(n: impl Into<u64>) -> Option<NodeValue> {
     Some(NodeValue::Whole(n.into()))
 }
 
@@ -51,13 +51,8 @@ impl View<'_> {
             | Source::TagSubstituted(_)
             | Source::TagAge(_)
             | Source::Link(_) => self.input(source),
-            Source::Prediction(_)
-            | Source::PredictionReason(_)
-            | Source::Unbiased(_)
-            | Source::Bias(_)
-            | Source::LastSample(_)
-            | Source::LastSampleTime(_)
-            | Source::LastSampleError(_) => self.prediction(source),
+            Source::Model(m, item) => self.model(m, item),
+            Source::Prediction(id, item) => self.prediction(id, item),
             Source::SetpointActual(mv)
             | Source::Optimum(mv)
             | Source::NextMove(mv)
@@ -123,12 +118,6 @@ impl View<'_> {
                 let scan = self.around.timing.summary(crate::timing::Measure::Scan);
                 number(scan.last as f64 * 1e-7 / self.config.timing.cycle.as_secs_f64())
             }
-            Source::ModelVersion(m) => text(self.facts.model_versions.get(m.index()).map_or("", String::as_str)),
-            Source::ModelHash(m) => text(self.facts.model_hashes.get(m.index()).map_or("", String::as_str)),
-            Source::ModelInDomain(m) => {
-                let mut own = self.config.predictions.iter().zip(&r.predictions).filter(|(p, _)| p.model == m);
-                Some(NodeValue::Flag(own.all(|(_, p)| p.in_domain)))
-            }
             Source::SolveStatus => whole(r.optimum.status as u32),
             Source::SolveText => text(solve(r.optimum.status)),
             Source::ObjectiveNow => number(r.optimum.objective_now).filter(|_| solved),
@@ -181,32 +170,6 @@ impl View<'_> {
         }
     }
 
-    fn prediction(&self, source: Source) -> Reading {
-        let of = |id: PredictionId| &self.record.predictions[id.index()];
-        let (value, p) = match source {
-            Source::Prediction(id) => (of(id).get().and_then(number), of(id)),
-            Source::PredictionReason(id) => {
-                let model = &self.config.models[self.config.predictions[id.index()].model.index()];
-                return (text(self.words.prediction_reason(model, of(id))), Status::Good, of(id).time);
-            }
-            Source::Unbiased(id) => (number(of(id).raw).filter(|_| !of(id).status.is_bad()), of(id)),
-            Source::Bias(id) => return (number(of(id).bias), Status::Good, of(id).time),
-            Source::LastSample(id) => {
-                let words = of(id).last_sample.map_or("no sample yet", |(_, v)| sample(v));
-                return (text(words), Status::Good, of(id).time);
-            }
-            Source::LastSampleTime(id) => {
-                let taken = of(id).last_sample.map(|(t, _)| NodeValue::Time(self.utc.utc(t)));
-                let status = if taken.is_some() { Status::Good } else { Status::BadWaitingForInitialData };
-                return (taken, status, of(id).time);
-            }
-            Source::LastSampleError(id) => return (number(of(id).last_error), Status::Good, of(id).time),
-            _ => return (None, Status::BadInternalError, self.record.cycle.now),
-        };
-        let status = if value.is_none() && !p.status.is_bad() { Status::BadInternalError } else { p.status };
-        (value, status, p.time)
-    }
-
     fn mv(&self, source: Source, id: MvId) -> Option<NodeValue> {
         let (m, answer) = (&self.record.mvs[id.index()], self.record.optimum.mvs.get(id.index()));
         match source {
@@ -255,6 +218,10 @@ impl View<'_> {
         }
         if let Some(i) = r.predictions.iter().position(|p| p.value.is_none() || !p.in_domain) {
             return (3, format!("{} is not trustworthy", self.words.prediction(PredictionId(i as u32))));
+        }
+        if let Some(i) = r.predictions.iter().position(|p| p.late.needs_maintenance) {
+            let name = self.words.prediction(PredictionId(i as u32));
+            return (4, format!("{name} needs maintenance: its bias is at its total"));
         }
         if let Some(i) = r.mvs.iter().position(|m| m.guard.out) {
             return (4, format!("MV {} is out: writes were not followed", self.config.mvs[i].name));

@@ -3,10 +3,11 @@
 //! Names follow the domain guide's model (Identification, Status, Timing, Inputs, Models, Optimiser, Handshake). Paths are stable: they
 //! are the NodeIds.
 
-use flyball_config::{Config, CvId, ModelId, ModelRole, MvId, PredictionId, Role, TagId, TagRole, ValueSource};
+use flyball_config::{Config, CvId, ModelId, MvId, PredictionId, Role, TagId, TagRole, ValueSource};
 use flyball_core::mode::Mode;
 use flyball_core::outside::{Directory, MethodSpec, NodeKind, NodeSpec, NodeValue, UnitSpec, WrittenBy};
 
+use super::models::{self, ModelItem, PredictionItem};
 use crate::timing::Measure;
 use crate::words::{SOLVE_STATES, mode, solve};
 
@@ -57,16 +58,8 @@ pub(super) enum Source {
     TagSubstituted(TagId),
     TagAge(TagId),
     Link(u32),
-    ModelVersion(ModelId),
-    ModelHash(ModelId),
-    ModelInDomain(ModelId),
-    Prediction(PredictionId),
-    PredictionReason(PredictionId),
-    Unbiased(PredictionId),
-    Bias(PredictionId),
-    LastSample(PredictionId),
-    LastSampleTime(PredictionId),
-    LastSampleError(PredictionId),
+    Model(ModelId, ModelItem),
+    Prediction(PredictionId, PredictionItem),
     SolveStatus,
     SolveText,
     ObjectiveNow,
@@ -146,13 +139,13 @@ pub const METHODS: [Method; 8] = [
     Method::ResetBias,
 ];
 
-struct Tree {
+pub(super) struct Tree {
     nodes: Vec<NodeSpec>,
     sources: Vec<Source>,
 }
 
 impl Tree {
-    fn add(&mut self, path: impl Into<String>, kind: NodeKind, text: &str, source: Source) {
+    pub(super) fn add(&mut self, path: impl Into<String>, kind: NodeKind, text: &str, source: Source) {
         self.nodes.push(NodeSpec { path: path.into(), text: text.into(), kind, written_by: None });
         self.sources.push(source);
     }
@@ -170,7 +163,7 @@ fn unit(u: flyball_config::units::Unit) -> UnitSpec {
     UnitSpec { id: u.0.unit_id, display: u.0.display.into(), text: u.0.description.into() }
 }
 
-fn analog(u: flyball_config::units::Unit, range: flyball_config::EuRange) -> NodeKind {
+pub(super) fn analog(u: flyball_config::units::Unit, range: flyball_config::EuRange) -> NodeKind {
     NodeKind::Analog { unit: unit(u), low: range.low, high: range.high }
 }
 
@@ -190,7 +183,7 @@ pub(super) fn build(config: &Config) -> (Directory, Vec<Source>) {
     status(&mut t);
     timing(&mut t, config);
     inputs(&mut t, config);
-    models(&mut t, config);
+    models::add(&mut t, config);
     optimiser(&mut t, config);
     handshake(&mut t, config);
     let directory = Directory {
@@ -299,44 +292,6 @@ fn inputs(t: &mut Tree, config: &Config) {
     for (i, connection) in config.connections.iter().enumerate() {
         let path = format!("Connections/{}/State", connection.name);
         t.add(path, NodeKind::Text, "State of the field link", Source::Link(i as u32));
-    }
-}
-
-fn models(t: &mut Tree, config: &Config) {
-    let mut next = 0u32;
-    for (m, model) in (0u32..).map(ModelId).zip(&config.models) {
-        let path = format!("Models/{}", model.name);
-        t.add(format!("{path}/Version"), NodeKind::Text, "Version in the model file", Source::ModelVersion(m));
-        t.add(format!("{path}/Sha256"), NodeKind::Text, "Hash of the model file", Source::ModelHash(m));
-        if model.role != ModelRole::SoftSensor {
-            continue;
-        }
-        t.add(format!("{path}/InDomain"), NodeKind::Flag, "Inputs inside the training range", Source::ModelInDomain(m));
-        for output in &model.outputs {
-            let id = PredictionId(next);
-            next += 1;
-            let path = format!("{path}/Outputs/{}", output.name);
-            let kind = || analog(output.unit, output.range);
-            t.add(&path, kind(), &model.text, Source::Prediction(id));
-            t.add(format!("{path}/Reason"), NodeKind::Text, "Why it is not Good", Source::PredictionReason(id));
-            t.add(format!("{path}/Unbiased"), kind(), "The model's own output", Source::Unbiased(id));
-            if output.bias.is_some() {
-                t.add(format!("{path}/Bias"), NodeKind::Number, "Correction by late samples", Source::Bias(id));
-                t.add(
-                    format!("{path}/LastLab"),
-                    NodeKind::Text,
-                    "What became of the last sample",
-                    Source::LastSample(id),
-                );
-                t.add(format!("{path}/LastLabTime"), NodeKind::Time, "When it was taken", Source::LastSampleTime(id));
-                t.add(
-                    format!("{path}/LastLabError"),
-                    NodeKind::Number,
-                    "Last accepted sample minus raw prediction at its time",
-                    Source::LastSampleError(id),
-                );
-            }
-        }
     }
 }
 

@@ -73,7 +73,7 @@ impl Controller {
         for (i, p) in record.predictions.iter().enumerate() {
             let id = PredictionId(i as u32);
             let outside = &mut self.outside_scans[i];
-            *outside = if p.value.is_some() && !p.in_domain { outside.saturating_add(1) } else { 0 };
+            *outside = if p.value.is_some() && !p.in_range { outside.saturating_add(1) } else { 0 };
             if p.value.is_none() && p.status == Status::BadWaitingForInitialData {
                 found(Blocker::ModelStarting(id), None);
             } else if *outside > 0 && self.config.critical_prediction(id) {

@@ -3,11 +3,11 @@
 use flyball_config::PredictionId;
 
 use super::Controller;
-use crate::bias::SampleVerdict;
 use crate::command::{Action, Answer, Command, Outcome};
 use crate::image::InputImage;
 use crate::mode::{Blocker, Mode};
 use crate::record::ScanRecord;
+use crate::sensor::LabAnswer;
 use crate::time::{ScanCycle, Timestamp};
 
 /// Orders of one scan, after validation.
@@ -94,9 +94,9 @@ impl Controller {
             return Outcome::OutOfRange;
         }
         match self.sensors.lab_sample(id, value, taken, now) {
-            Some(SampleVerdict::Accepted) => Outcome::Done,
-            Some(_) => Outcome::BadSampleTime,
-            None => Outcome::Unknown,
+            LabAnswer::Judged(verdict) => Outcome::Sample(id, verdict),
+            LabAnswer::SeenBefore => Outcome::SampleSeenBefore,
+            LabAnswer::NoBias => Outcome::TakesNoSamples,
         }
     }
 }

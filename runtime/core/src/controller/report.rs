@@ -11,6 +11,7 @@ pub(super) struct Before {
     pub(super) plc_alive: bool,
     pub(super) links: Vec<LinkState>,
     pub(super) usable: Vec<bool>,
+    pub(super) at_total: Vec<bool>,
     pub(super) out: Vec<bool>,
     pub(super) solve: SolveStatus,
     pub(super) refused_cycle: Vec<u64>,
@@ -42,6 +43,11 @@ impl Controller {
             if usable != before.usable[i] {
                 before.usable[i] = usable;
                 record.event(Event::PredictionUsable(i as u32, usable));
+            }
+            let at_total = record.predictions[i].late.needs_maintenance;
+            if at_total != before.at_total[i] {
+                before.at_total[i] = at_total;
+                record.event(Event::BiasAtTotal(i as u32, at_total));
             }
         }
         for i in 0..record.mvs.len() {
