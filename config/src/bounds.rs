@@ -32,6 +32,8 @@ pub const SAMPLE_HISTORY_MAX: usize = 100_000;
 pub const STEADY_RULES_MAX: usize = 4;
 /// Starting points of one optimiser call: more buy nothing on maps this small and cost the budget.
 pub const STARTS_MAX: u16 = 64;
+/// Steps of a horizon: at most 40 are predicted at each solve.
+pub const HORIZON_STEPS_MAX: u32 = 40;
 /// Users of the server: people and programs of one plant area.
 pub const USERS_MAX: usize = 64;
 /// Shortest cycle: below this a general-purpose kernel and TCP cannot hold a deadline.

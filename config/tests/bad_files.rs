@@ -175,6 +175,13 @@ const CASES: &[(&str, &str, &str)] = &[
     (R101, "stop_after     = \"80 ms\"", "stop_after     = \"6 s\""),
     (R101, "price_B = \"0.60 EUR/mol\"", "price_B = \"cheap\""),
     (R101, "accept_if_gain = \"0.20 EUR/h\"", "accept_if_gain = \"0.20 EUR/h\"\nobjective_unit = \"EUR/d\""),
+    (R101, "starts         = 8", "starts = 2\nhorizon = { steps = 50, blocks = [1] }"),
+    (R101, "starts         = 8", "starts = 2\nhorizon = { steps = 10, blocks = [1, 2, 9] }"),
+    (R101, "starts         = 8", "starts = 2\nhorizon = { steps = 10, blocks = [1, 0] }"),
+    (R101, "starts         = 8", "starts = 2\nhorizon = { steps = 10, blocks = [1, 2], step = \"20 s\" }"),
+    (R101, "starts         = 8", "starts = 2\nhorizon = { steps = 10, blocks = [1, 2], step = \"15 s\" }"),
+    (R101, "starts         = 8", "starts = 2\nhorizon = { steps = 10, blocks = [1, 2], terminal = \"1 EUR/d\" }"),
+    (R101, "starts         = 8", "starts = 2\nhorizon = { blocks = [1, 2], length = 3 }"),
     // MVs and CVs.
     (R101, "limits          = [80, 200]", "limits          = [200, 80]"),
     (R101, "up = \"0.2 degC\", down = \"0.5 degC\"", "up = \"20 degC\", down = \"0.5 degC\""),

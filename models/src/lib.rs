@@ -15,6 +15,7 @@ mod error;
 mod file;
 mod geometry;
 mod guard;
+mod horizon;
 pub mod limits;
 pub mod lower;
 mod network;
@@ -28,7 +29,7 @@ mod window;
 mod wire;
 
 use core::time::Duration;
-use flyball_config::{Model, ModelRole};
+use flyball_config::Model;
 use flyball_core::ports::{Clock, TrustData};
 use onnx::OnnxFile;
 
@@ -112,14 +113,6 @@ fn load_checked(
             format!("one row of the graph's input has shape {:?}; plc.inputs and plc.window say {wanted:?}", shape.row),
             "both must be the same",
             "write the file again with the scripts of models/tools or mend its metadata",
-        ));
-    }
-    if contract.window.is_some() && model.role == ModelRole::Map {
-        return Err(ModelError::new(
-            Refusal::BadMap,
-            "the model reads a window of time",
-            "the optimiser's map is a steady state without memory",
-            "use it as a soft sensor, or export a map",
         ));
     }
     let matched = check::match_configuration(&contract, model, sources)?;

@@ -26,6 +26,13 @@ impl LoadedModel {
         mvs: &[Mv],
         cvs: &[Cv],
     ) -> Result<SteadyOptimizer, ModelError> {
+        if self.contract.window.is_some() {
+            let allowed = "without [optimiser] horizon the map is a steady state without memory";
+            let next = "give [optimiser] a horizon, use the model as a soft sensor, or export a map";
+            return Err(
+                ModelError::new(Refusal::BadMap, "the model reads a window of time", allowed, next).of(&model.name)
+            );
+        }
         let setup = Setup::of(settings, model, mvs, cvs.len()).map_err(|e| refused(e).of(&model.name))?;
         let mut map = self.map(setup.starts)?;
         let mut used = self.input_ranges();
@@ -75,7 +82,7 @@ impl LoadedModel {
     }
 
     /// The model's domain as a cost, if the file has one.
-    fn domain_cost(&self, cost: f64) -> Option<DomainCost> {
+    pub(crate) fn domain_cost(&self, cost: f64) -> Option<DomainCost> {
         let domain = self.contract.domain.as_ref().filter(|_| cost > 0.0)?;
         let pick = |list: &[f64]| self.graph.input_order.iter().map(|i| list[*i]).collect::<Vec<f64>>();
         Some(DomainCost {
@@ -115,7 +122,7 @@ impl NoMap {
     }
 }
 
-fn refused(error: CannotOptimise) -> ModelError {
+pub(crate) fn refused(error: CannotOptimise) -> ModelError {
     match error {
         CannotOptimise::Objective(bad) => ModelError::new(
             Refusal::BadObjective,

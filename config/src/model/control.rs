@@ -30,6 +30,23 @@ pub struct Optimiser {
     pub reach: Option<f64>,
     /// Cost of leaving the map's domain by a whole limit of T2 or SPE (objective units).
     pub domain_cost: f64,
+    /// The model remembers, and a plan of moves is searched; none: the map is a steady state.
+    pub horizon: Option<Horizon>,
+}
+
+/// How far the optimiser plans with a model that reads a window of time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Horizon {
+    /// Steps that are predicted.
+    pub steps: usize,
+    /// Lengths of the move blocks in steps; the last one reaches to the end.
+    pub blocks: Vec<usize>,
+    /// Time of one step of the model; `Optimiser::every` is a whole number of these.
+    pub step: Duration,
+    /// Cost of a CV that still moves by its concern over the last quarter of the horizon (objective units).
+    pub terminal: f64,
+    /// Steps in which a CV that is outside a limit may come back.
+    pub recover: usize,
 }
 
 /// Direction of the objective.

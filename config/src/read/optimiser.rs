@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::bounds::{PRICES_MAX, STARTS_MAX};
-use crate::model::{Direction, InputSource, Model, ModelId, Optimiser, Price};
+use crate::bounds::{HORIZON_STEPS_MAX, PRICES_MAX, STARTS_MAX};
+use crate::model::{Direction, Horizon, InputSource, Model, ModelId, Optimiser, Price};
 use crate::quantity::{self, Problem, words};
 use crate::read::{Cx, ModelDraft, check_count, check_name, no_such};
 use crate::reader::{Field, Reader};
@@ -96,6 +96,12 @@ pub(crate) fn read(
         (None, Some((gain, _))) => Some(DOMAIN_COST_GAINS * gain),
         (_, None) => None,
     };
+    let horizon = match r.get("horizon") {
+        Some(f) => {
+            Some(horizon(f.table("optimiser.horizon")?, cx, every, gain.as_ref().map(|(_, unit)| unit.as_str()))?)
+        }
+        None => None,
+    };
     let (direction, objective, _) = objective?;
     let (accept_if_gain, objective_unit) = gain?;
     Some(Optimiser {
@@ -113,7 +119,53 @@ pub(crate) fn read(
             None => None,
         },
         domain_cost: domain_cost?,
+        horizon,
     })
+}
+
+/// Reads `horizon = { ... }`.
+fn horizon(mut r: Reader<'_>, cx: &Cx, every: Option<Duration>, unit: Option<&str>) -> Option<Horizon> {
+    let steps = r.need("steps", "20").and_then(|f| f.whole(2, HORIZON_STEPS_MAX)).map(|n| n as usize);
+    let step = match r.get("step") {
+        Some(f) => cx.whole_cycles(&f).filter(|step| {
+            let fits = every.is_none_or(|every| every.as_nanos() % step.as_nanos().max(1) == 0);
+            if !fits {
+                let allowed =
+                    format!("a time of which 'every', {}, is a whole number", words(every.unwrap_or_default()));
+                f.error(Problem::new(format!("found {}", words(*step))).allowed(allowed));
+            }
+            fits
+        }),
+        None => every,
+    };
+    let blocks = r.need("blocks", "[1, 1, 2, 4, 12]").and_then(|f| {
+        let lengths: Option<Vec<usize>> =
+            f.list()?.iter().map(|f| f.whole(1, HORIZON_STEPS_MAX).map(|n| n as usize)).collect();
+        let lengths = lengths?;
+        let sum: usize = lengths.iter().sum();
+        let period = every.zip(step).map_or(1, |(every, step)| (every.as_nanos() / step.as_nanos().max(1)) as usize);
+        if lengths.is_empty() || steps.is_some_and(|steps| sum > steps) {
+            let allowed = format!("1 or more blocks of together at most {} steps", steps.unwrap_or_default());
+            f.error(Problem::new(format!("found {} blocks of together {sum} steps", lengths.len())).allowed(allowed));
+            return None;
+        }
+        if lengths.iter().any(|len| *len < period) {
+            let allowed = format!("blocks of at least {period} steps, which is one 'every'");
+            let problem = Problem::new("a block is shorter than the time between two moves").allowed(allowed);
+            f.error(problem.help("Each block is one move."));
+            return None;
+        }
+        Some(lengths)
+    });
+    let terminal = match r.get("terminal") {
+        Some(f) => in_objective_units(&f, unit?),
+        None => Some(0.0),
+    };
+    let recover = match r.get("recover") {
+        Some(f) => f.whole(1, HORIZON_STEPS_MAX).map(|n| n as usize),
+        None => steps.map(|steps| steps.div_ceil(3)),
+    };
+    Some(Horizon { steps: steps?, blocks: blocks?, step: step?, terminal: terminal?, recover: recover? })
 }
 
 /// An amount in units of the objective, not negative.

@@ -209,7 +209,7 @@ impl Answer {
 }
 
 /// Stays: every MV keeps its present setpoint.
-fn stay(problem: &Problem, held_by: HeldBy, optimum: &mut Optimum) {
+pub(crate) fn stay(problem: &Problem, held_by: HeldBy, optimum: &mut Optimum) {
     optimum.mvs.clear();
     for mv in &problem.mvs {
         let held_by = if mv.free { held_by } else { HeldBy::NotInControl };

@@ -208,6 +208,10 @@ fn flatten(symbol: &Symbol, steps: &mut Vec<Step>) -> Result<u16, String> {
         Symbol::Number(number) => Step::Number(*number),
         Symbol::Name(name) => Step::Name(*name as u8),
         Symbol::Unary(function, a) => Step::Unary(*function, flatten(a, steps)?),
+        // The parser binds the minus first, people read it last: nobody should find out from a plant.
+        Symbol::Binary(Binary::Power, a, _) if matches!(**a, Symbol::Unary(Unary::Negative, _)) => {
+            return Err("-a^b can be read in two ways: write 0 - a^b, or (0 - a)^b".to_owned());
+        }
         Symbol::Binary(function, a, b) => {
             let a = flatten(a, steps)?;
             Step::Binary(*function, a, flatten(b, steps)?)
@@ -330,6 +334,7 @@ mod tests {
         for text in ["", "F +* 2", "f(x", "2 3", "%"] {
             assert!(Expression::compile(text).is_err(), "{text}");
         }
+        assert!(Expression::compile("3-x^2").is_ok() && Expression::compile("-x^2").unwrap_err().contains("two ways"));
         let long = vec!["x"; 300].join("+");
         assert!(Expression::compile(&long).unwrap_err().contains("512"));
         assert!(Expression::compile(&vec!["x"; 200].join("+")).is_ok());

@@ -11,6 +11,7 @@ mod domain;
 mod expression;
 pub mod gains;
 mod halton;
+pub mod horizon;
 pub mod levels;
 mod map;
 pub mod nlp;

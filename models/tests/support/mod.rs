@@ -182,6 +182,7 @@ pub fn r101_settings(starts: u16) -> Optimiser {
         accept_if_gain: 0.0,
         reach: None,
         domain_cost: 0.0,
+        horizon: None,
     }
 }
 

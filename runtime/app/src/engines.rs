@@ -73,20 +73,34 @@ pub fn load_with(config: &Config, clock: &dyn Clock, budget: SolveBudget) -> Res
     if let Some(settings) = &config.optimiser {
         let map = &config.models[settings.map.index()];
         let file = &loaded.models[settings.map.index()];
-        let mut optimizer = file.optimizer(settings, map, &config.mvs, &config.cvs).map_err(refused)?;
-        match budget {
-            SolveBudget::Calibrated => {
-                let prices: Vec<f64> = settings.prices.iter().map(|p| p.value).collect();
-                let scan = settings.stop_after.min(config.timing.stage_budget.optimise);
-                let Budget { solve, scan } = optimizer.calibrate(settings.stop_after, scan, &prices, clock);
-                tracing::info!(
-                    "optimiser: {solve} iterations fit into {} ms here, {scan} in one scan",
-                    settings.stop_after.as_millis()
-                );
+        let prices: Vec<f64> = settings.prices.iter().map(|p| p.value).collect();
+        let scan = settings.stop_after.min(config.timing.stage_budget.optimise);
+        let said = |Budget { solve, scan }: Budget| {
+            tracing::info!(
+                "optimiser: {solve} iterations fit into {} ms here, {scan} in one scan",
+                settings.stop_after.as_millis()
+            );
+        };
+        let optimizer: Box<dyn Optimizer> = match &settings.horizon {
+            None => {
+                let mut optimizer = file.optimizer(settings, map, &config.mvs, &config.cvs).map_err(refused)?;
+                match budget {
+                    SolveBudget::Calibrated => said(optimizer.calibrate(settings.stop_after, scan, &prices, clock)),
+                    SolveBudget::Iterations(n) => optimizer = optimizer.with_budget(Budget { solve: n, scan: n }),
+                }
+                Box::new(optimizer)
             }
-            SolveBudget::Iterations(n) => optimizer = optimizer.with_budget(Budget { solve: n, scan: n }),
-        }
-        loaded.engines.optimizer = Some(Box::new(optimizer) as Box<dyn Optimizer>);
+            Some(horizon) => {
+                let optimizer = file.horizon_optimizer(settings, horizon, map, &config.mvs, &config.cvs);
+                let mut optimizer = optimizer.map_err(refused)?;
+                match budget {
+                    SolveBudget::Calibrated => said(optimizer.calibrate(settings.stop_after, scan, &prices, clock)),
+                    SolveBudget::Iterations(n) => optimizer = optimizer.with_budget(Budget { solve: n, scan: n }),
+                }
+                Box::new(optimizer)
+            }
+        };
+        loaded.engines.optimizer = Some(optimizer);
     }
     Ok(loaded)
 }

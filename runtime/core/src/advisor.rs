@@ -57,6 +57,9 @@ pub struct Advisor {
     moves: std::vec::Vec<(f64, f64)>,
     every_scans: u64,
     last_slot: Option<u64>,
+    /// Scans of one step of a model that remembers; none for a steady-state map.
+    step_scans: Option<u64>,
+    last_step: Option<u64>,
     /// A solve that began in an earlier scan is not complete yet.
     solving: bool,
     problem: Problem,
@@ -88,6 +91,8 @@ impl Advisor {
             map,
             engine: engine?,
             last_slot: None,
+            step_scans: settings.horizon.as_ref().map(|h| scans_of(h.step, config.timing.cycle).max(1) as u64),
+            last_step: None,
             solving: false,
             problem,
             optimum: Optimum::default(),
@@ -132,13 +137,17 @@ impl Advisor {
         if !self.pose(tags, predictions, mvs, guards) {
             // What was asked before the inputs were lost is not worth an answer.
             self.solving = false;
+            self.gap();
             if due {
                 self.last_slot = Some(slot);
                 self.fail(mvs);
             }
             return due;
         }
-        self.match_plant(cycle.now, tags, predictions);
+        match self.step_scans {
+            Some(scans) => self.observe(cycle.number / scans, tags, predictions),
+            None => self.match_plant(cycle.now, tags, predictions),
+        }
         if due {
             self.last_slot = Some(slot);
             self.engine.begin(&self.problem, &self.optimum);
@@ -155,6 +164,32 @@ impl Advisor {
             self.solved_at = Some(cycle.number);
         }
         true
+    }
+
+    /// Gives a model that remembers one step of the plant at its interval; steps are equally spaced, and after a gap it starts anew.
+    fn observe(&mut self, step: u64, tags: &[Conditioned], predictions: &[Prediction]) {
+        if self.last_step == Some(step) {
+            return;
+        }
+        if self.last_step.is_some_and(|last| step > last + 1) {
+            self.gap();
+        }
+        self.last_step = Some(step);
+        let mut plant = [None; MODEL_OUTPUTS_MAX];
+        for (i, (place, output)) in plant.iter_mut().zip(&self.map.outputs).enumerate() {
+            // Where no match_plant says otherwise, the CV of an output is what the plant has of it.
+            let of_cv = || self.cvs.iter().find(|cv| cv.map_output as usize == i).map(|cv| cv.source);
+            let source = output.match_plant.map(|m| m.source).or_else(of_cv);
+            *place = source.and_then(|source| value_of(source, tags, predictions));
+        }
+        self.engine.observe(&self.problem.inputs, &plant[..self.map.outputs.len().min(MODEL_OUTPUTS_MAX)]);
+    }
+
+    /// What a model remembers no longer joins the next step.
+    fn gap(&mut self) {
+        if self.last_step.take().is_some() {
+            self.engine.reset();
+        }
     }
 
     /// True when the newest answer may be followed.

@@ -85,6 +85,11 @@ pub trait Optimizer: Send {
     }
     /// The map at a point: `inputs` in the order of `Model::inputs`, MVs filled in. False when an output is not finite.
     fn evaluate(&mut self, inputs: &[f64], outputs: &mut [f64]) -> bool;
+    /// One step of the model's time: inputs as for `evaluate`, MVs where they stand now, and the plant's present value of each output where it
+    /// is known. Called at the model's interval, before a solve of the same scan; a map without memory needs none.
+    fn observe(&mut self, _inputs: &[f64], _plant: &[Option<f64>]) {}
+    /// Forgets what was observed: after a gap a model with memory starts anew.
+    fn reset(&mut self) {}
 }
 
 /// Time. Only the executive and the links hold one; the scan never sees it.
