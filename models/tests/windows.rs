@@ -230,8 +230,10 @@ fn what_cannot_be_streamed_is_run_whole_and_said() {
 
 #[test]
 fn a_map_has_no_window_and_shapes_must_fit_it() {
-    let error = load(&recurrent("GRU"), 1, "window", ModelRole::Map).expect_err("a steady state has no time");
-    assert_eq!(error.refusal, Refusal::BadMap, "{error}");
+    let map = load(&recurrent("GRU"), 1, "window", ModelRole::Map).expect("a horizon may be planned over it");
+    let (model, _) = support::ss();
+    let error = map.optimizer(&support::r101_settings(1), &model, &support::r101_mvs(), &support::r101_cvs());
+    assert_eq!(error.err().expect("a steady state has no time").refusal, Refusal::BadMap);
     let error = load(&convolution(false), 1, "window", ModelRole::SoftSensor);
     assert_eq!(error.expect_err("axes are swapped").refusal, Refusal::WrongShape);
 }

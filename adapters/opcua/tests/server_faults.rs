@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use common::rude::{Peer, answer, error_code};
 use common::*;
 use flyball_core::config::{Role, Security};
-use flyball_core::outside::{Change, Directory, MethodSpec, NodeKind, NodeSpec, NodeValue, Reply, UnitSpec};
+use flyball_core::outside::{Change, Directory, MethodSpec, NodeKind, NodeSpec, NodeValue, Reply, UnitSpec, WrittenBy};
 use flyball_core::status::Status;
 use flyball_opcua::Scalar;
 use flyball_opcua::pki::Pki;
@@ -54,6 +54,13 @@ async fn session(dir: &Path, url: &str, secure: bool, user: Option<(&str, &str)>
 async fn read(session: &Session, id: &NodeId) -> DataValue {
     let asked = [ReadValueId::from(id.clone())];
     session.read(&asked, TimestampsToReturn::Both, 0.0).await.expect("read").remove(0)
+}
+
+async fn write(session: &Session, id: &NodeId, value: Variant) -> StatusCode {
+    let value = DataValue { value: Some(value), ..DataValue::null() };
+    let asked =
+        [WriteValue { node_id: id.clone(), attribute_id: AttributeId::Value as u32, value, ..Default::default() }];
+    session.write(&asked).await.expect("write").remove(0)
 }
 
 async fn index(session: &Session, uri: &str) -> u16 {
@@ -251,6 +258,9 @@ fn directory() -> Directory {
         ("comment".to_owned(), String::new(), NodeKind::Text),
         ("weight".to_owned(), String::new(), NodeKind::Number),
     ];
+    let price = WrittenBy { method: 2, before: vec![NodeValue::Text("steam".into())], after: vec![] };
+    let name_and_value =
+        vec![("name".to_owned(), String::new(), NodeKind::Text), ("value".to_owned(), String::new(), NodeKind::Number)];
     Directory {
         application: APP.into(),
         text: "test".into(),
@@ -260,10 +270,12 @@ fn directory() -> Directory {
             node("Inputs/TI-101/Reason", NodeKind::Text),
             node("Status/Active", NodeKind::Texts),
             node("Status/Since", NodeKind::Time),
+            NodeSpec { written_by: Some(price), ..node("Optimiser/Prices/steam", NodeKind::Number) },
         ],
         methods: vec![
             method("SetMode", Role::Operator, mode_and_comment),
             method("Timing/Reset", Role::Engineer, vec![]),
+            method("Optimiser/SetPrice", Role::Operator, name_and_value),
         ],
     }
 }
@@ -276,6 +288,41 @@ fn outside(dir: &Path) -> (OutsideServer, std::sync::mpsc::Receiver<flyball_core
     settings.users = vec![ServerUser { name: "op".into(), password: "secret".into(), role: Role::Operator }];
     let (calls, receiver) = sync_channel(8);
     (OutsideServer::start(settings, directory(), calls).expect("server"), receiver)
+}
+
+#[tokio::test]
+async fn a_write_to_a_price_is_a_call_with_its_role_and_its_checks() {
+    let dir = tempfile::tempdir().expect("folder");
+    let (server, calls) = outside(dir.path());
+    let operator = Some(("op", "secret"));
+    let (nobody, session) =
+        (session(dir.path(), server.url(), true, None).await, session(dir.path(), server.url(), true, operator).await);
+    let ns = index(&session, "urn:flyball:R101-OPT").await;
+    let id = |path: &str| NodeId::new(ns, format!("{APP}/{path}"));
+    let price = id("Optimiser/Prices/steam");
+    assert_eq!(write(&nobody, &price, Variant::Double(2.0)).await, StatusCode::BadUserAccessDenied);
+    assert_eq!(write(&session, &price, Variant::String("two".into())).await, StatusCode::BadTypeMismatch);
+    assert_eq!(write(&session, &price, Variant::Double(f64::NAN)).await, StatusCode::BadTypeMismatch);
+    assert_eq!(write(&session, &id("Inputs/TI-101"), Variant::Double(2.0)).await, StatusCode::BadNotWritable);
+    assert!(calls.try_recv().is_err(), "nothing of this may reach the controller");
+    let (answered, ()) = tokio::join!(write(&session, &price, Variant::Double(0.003)), async {
+        let call = loop {
+            match calls.try_recv() {
+                Ok(call) => break call,
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        };
+        assert_eq!((call.method, call.role, call.user.as_str()), (2, Role::Operator, "op"));
+        assert_eq!(call.arguments, [NodeValue::Text("steam".into()), NodeValue::Number(0.003)]);
+        server.reply(Reply { id: call.id, status: Status::Good.0, text: "done".into() });
+    });
+    assert_eq!(answered, StatusCode::Good);
+    let shown = read(&session, &price).await;
+    assert_eq!(
+        shown.status,
+        Some(StatusCode::BadWaitingForInitialData),
+        "the value changes when the controller says so"
+    );
 }
 
 fn change(node: u32, value: Option<NodeValue>, status: Status) -> Change {

@@ -31,7 +31,7 @@ const MEMBERS: &[Member] = &[
     Member { folder: "runtime/core", may: &[CONFIG], tests_may: &[] },
     Member { folder: "runtime/machine", may: &[CONFIG], tests_may: &[] },
     Member { folder: "models/engine", may: &[], tests_may: &[] },
-    Member { folder: "models/optimiser", may: &[CONFIG, CORE, ENGINE], tests_may: &[] },
+    Member { folder: "models/optimiser", may: &[CONFIG, CORE, ENGINE], tests_may: &[MACHINE] },
     Member { folder: "models", may: &[CONFIG, CORE, ENGINE, OPTIMISER], tests_may: &[INFERENCE_BENCH, MACHINE] },
     Member { folder: "models/bench", may: &[ENGINE, MACHINE, MODELS], tests_may: &[] },
     Member { folder: "adapters/modbus", may: &[CONFIG, CORE], tests_may: &[] },

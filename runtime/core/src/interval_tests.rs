@@ -113,7 +113,8 @@ fn coverage_is_kept_when_errors_stay_as_in_training() {
 #[test]
 fn coverage_returns_when_errors_grow_shrink_or_drift() {
     // What the file promises is wrong by these factors; and a spread that doubles and halves every 300 samples.
-    let cases: [(&str, fn(u32) -> f64); 4] = [
+    type Spread = fn(u32) -> f64;
+    let cases: [(&str, Spread); 4] = [
         ("three times as large", |_| 3.0),
         ("a third", |_| 1.0 / 3.0),
         ("growing", |i| 1.0 + f64::from(i) / 1500.0),
@@ -124,8 +125,7 @@ fn coverage_returns_when_errors_grow_shrink_or_drift() {
         let mut c = Conformal::new(RULE, normal());
         let first = covered(&mut c, (0..200).map(|i| e.next() * spread(i)));
         let share = covered(&mut c, (200..3000).map(|i| e.next() * spread(i)));
-        println!("{name}: {first:.3} while it learned, {share:.3} after");
-        assert!((0.87..=0.93).contains(&share), "{name}: {share}");
+        assert!((0.87..=0.93).contains(&share), "{name}: {first:.3} while it learned, {share:.3} after");
         let mut e = Errors(7);
         let mut fixed = Conformal::new(Interval { adapt: 0.0, ..RULE }, normal());
         let without = covered(&mut fixed, (0..3000).map(|i| e.next() * spread(i)));
