@@ -27,5 +27,6 @@ pub mod sensor;
 pub mod status;
 pub mod time;
 pub mod value;
+pub mod watch;
 
 pub use flyball_config as config;
