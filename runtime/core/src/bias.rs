@@ -120,6 +120,12 @@ impl BiasState {
         nanos(now.since(self.last_accepted.unwrap_or(since))) > nanos(self.rule.expires)
     }
 
+    /// Largest bias, EU.
+    #[must_use]
+    pub fn total(&self) -> f64 {
+        self.rule.total
+    }
+
     /// Forgets the bias.
     pub fn reset(&mut self) {
         self.bias = 0.0;

@@ -21,6 +21,8 @@ pub enum Action {
     LabSample(PredictionId, f64, Timestamp),
     /// Forget the bias of a model.
     ResetBias(ModelId),
+    /// Make a model's shadow the active model (true), or bring the original one back.
+    SwapModel(ModelId, bool),
     /// Acknowledge alarms and latched sheds.
     Acknowledge,
     /// Start the timing statistics anew.
@@ -62,6 +64,8 @@ pub enum Outcome {
     Unknown,
     /// Not finite, or outside its range.
     OutOfRange,
+    /// A model was not swapped with its shadow.
+    NotSwapped(crate::shadow::SwapRefusal),
     /// The sample is older than allowed or from the future.
     BadSampleTime,
 }
@@ -74,7 +78,7 @@ impl Action {
             Self::SetMode(_) | Self::Hold(_) | Self::MvService(..) | Self::LabSample(..) | Self::Acknowledge => {
                 Role::Operator
             }
-            Self::SetPrice(..) | Self::ResetBias(_) | Self::ResetTiming => Role::Engineer,
+            Self::SetPrice(..) | Self::ResetBias(_) | Self::SwapModel(..) | Self::ResetTiming => Role::Engineer,
         }
     }
 }

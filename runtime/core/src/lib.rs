@@ -3,6 +3,7 @@
 //! All waiting is outside. See docs/ARCHITECTURE.md for the five rooms and the one door.
 
 pub mod advisor;
+pub mod age;
 pub mod bias;
 pub mod bounds;
 pub mod command;
@@ -24,6 +25,7 @@ pub mod pacer;
 pub mod ports;
 pub mod record;
 pub mod sensor;
+pub mod shadow;
 pub mod status;
 pub mod time;
 pub mod value;

@@ -7,20 +7,23 @@
 use flyball_config::{Config, InputSource, Model, ModelId, ModelRole, PredictionId};
 use serde::{Deserialize, Serialize};
 
+use crate::age::SampleAge;
 use crate::bias::{BiasState, SampleVerdict};
 use crate::bounds::{MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
 use crate::condition::Conditioned;
 use crate::feature::{FeatureLine, Quality, scans_of};
 use crate::ports::Predictor;
+use crate::shadow::{ModelReport, Parts, Shadow, SwapRefusal, offer};
 use crate::status::Status;
 use crate::time::{ScanCycle, Timestamp};
 use crate::value::Value;
+use crate::watch::{LateSample, ModelWatch};
 
 /// More inputs than this outside their training range: the prediction is Bad (DeltaV neural block).
 const OUTSIDE_MAX: u32 = 5;
 
 /// Share of the training range by which noise may carry an input past its end: it is limited, but not called outside.
-const DOMAIN_MARGIN: f64 = 0.01;
+pub(crate) const DOMAIN_MARGIN: f64 = 0.01;
 
 /// Why a prediction is not simply Good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -102,6 +105,11 @@ struct Sensor {
     started: Option<Timestamp>,
     /// Runs of the model since its memory was empty.
     runs: u32,
+    id: ModelId,
+    /// Per input; used by those that read an age.
+    ages: Vec<SampleAge>,
+    watch: ModelWatch,
+    shadow: Option<Shadow>,
 }
 
 /// All soft sensors of an application, in file order.
@@ -111,15 +119,20 @@ pub struct SensorBank {
 
 impl SensorBank {
     /// Binds engines to the configuration. `engine` is called once per model of role `SoftSensor` and returns its predictor,
-    /// whose inputs and outputs are in the configuration's order.
-    pub fn new(config: &Config, mut engine: impl FnMut(ModelId) -> Box<dyn Predictor>) -> Self {
+    /// whose inputs and outputs are in the configuration's order; `shadow` once per model that has one.
+    pub fn new(
+        config: &Config,
+        mut engine: impl FnMut(ModelId) -> Box<dyn Predictor>,
+        mut shadow: impl FnMut(ModelId) -> Option<Box<dyn Predictor>>,
+    ) -> Self {
         let mut sensors = Vec::new();
         let mut first = 0u32;
         for (i, model) in config.models.iter().enumerate() {
             if model.role != ModelRole::SoftSensor {
                 continue;
             }
-            let engine = engine(ModelId(i as u32));
+            let id = ModelId(i as u32);
+            let engine = engine(id);
             assert_eq!(engine.inputs(), model.inputs.len(), "contract check matches inputs by name");
             assert_eq!(engine.outputs(), model.outputs.len(), "contract check matches outputs by name");
             assert!(model.inputs.len() <= MODEL_INPUTS_MAX && model.outputs.len() <= MODEL_OUTPUTS_MAX);
@@ -131,6 +144,10 @@ impl SensorBank {
                 last_slot: None,
                 started: None,
                 runs: 0,
+                id,
+                ages: vec![SampleAge::default(); model.inputs.len()],
+                watch: ModelWatch::new(&engine.basis(), model.outputs.len()),
+                shadow: shadow(id).map(|candidate| Shadow::new(model, candidate)),
                 model: model.clone(),
                 engine,
             });
@@ -147,6 +164,7 @@ impl SensorBank {
             if sensor.last_slot != Some(slot) {
                 if sensor.last_slot.is_some_and(|last| slot > last + 1) {
                     sensor.forget();
+                    sensor.shadow.iter_mut().for_each(|s| s.gap(cycle.now));
                 }
                 sensor.last_slot = Some(slot);
                 sensor.predict(cycle.now, predictions);
@@ -173,14 +191,36 @@ impl SensorBank {
     ) -> Option<SampleVerdict> {
         let sensor = self.sensors.iter_mut().rfind(|s| s.first <= id)?;
         let output = id.index() - sensor.first.index();
-        sensor.biases.get_mut(output)?.as_mut()?.offer(now, Value::new(value).map(Value::get), taken)
+        sensor.late(output, now, Value::new(value).map(Value::get), taken)?;
+        sensor.biases[output].as_ref()?.last_verdict
+    }
+
+    /// Swaps a model with its shadow: `promote`, or roll back. Nothing is allocated.
+    ///
+    /// # Errors
+    /// Why not; then nothing has changed.
+    pub fn swap(&mut self, model: ModelId, promote: bool) -> Result<(), SwapRefusal> {
+        let sensor = self.sensors.iter_mut().find(|s| s.id == model).ok_or(SwapRefusal::NoShadow)?;
+        let Sensor { engine, biases, runs, watch, shadow, .. } = sensor;
+        shadow.as_mut().ok_or(SwapRefusal::NoShadow)?.swap(promote, Parts { engine, biases, runs, watch })
+    }
+
+    /// Fills one report per model of the configuration; allocates nothing.
+    pub fn report(&self, reports: &mut [ModelReport]) {
+        for sensor in &self.sensors {
+            let Some(report) = reports.get_mut(sensor.id.index()) else { continue };
+            sensor.watch.report(&mut report.watch);
+            if let (Some(shadow), Some(report)) = (&sensor.shadow, &mut report.shadow) {
+                shadow.report(report);
+            }
+        }
     }
 }
 
 impl Sensor {
     fn feed(&mut self, cycle: &ScanCycle, tags: &[Conditioned], predictions: &[Prediction]) {
         let scans = cycle.missed.saturating_add(1);
-        for (input, line) in self.model.inputs.iter().zip(&mut self.lines) {
+        for ((input, line), age) in self.model.inputs.iter().zip(&mut self.lines).zip(&mut self.ages) {
             match input.source {
                 InputSource::Tag(tag) => {
                     let t = &tags[tag.index()];
@@ -190,6 +230,7 @@ impl Sensor {
                     let p = &predictions[p.index()];
                     line.push(p.get(), !p.status.is_good(), scans);
                 }
+                InputSource::Age(tag) => line.push(age.read(cycle, &tags[tag.index()]), false, scans),
                 InputSource::Mv(_) => unreachable!("configuration: only maps read MVs"),
             }
         }
@@ -208,10 +249,12 @@ impl Sensor {
             Ok(q) => q,
             Err((status, reason)) => {
                 self.forget();
+                self.shadow.iter_mut().for_each(|s| s.gap(now));
                 self.fail(now, out, status, reason);
                 return;
             }
         };
+        self.observe(now, in_domain);
         if self.engine.predict(&features[..inputs], &mut raw[..outputs]).is_err() {
             self.forget();
             self.fail(now, out, Status::BadSensorFailure, PredictionReason::ModelFault);
@@ -247,6 +290,29 @@ impl Sensor {
             }
             *p = Prediction { value: Value::new(limited), status, reason, ..kept };
         }
+    }
+
+    /// Shows the run to the watch and to the shadow: inputs as they are, before they are limited to a training range.
+    fn observe(&mut self, now: Timestamp, in_domain: bool) {
+        let mut inputs = [0.0; MODEL_INPUTS_MAX];
+        for (value, line) in inputs.iter_mut().zip(&self.lines) {
+            *value = line.read().0;
+        }
+        let inputs = &inputs[..self.lines.len()];
+        self.watch.ran(now, inputs, in_domain);
+        if let Some(shadow) = &mut self.shadow {
+            shadow.run(now, inputs);
+        }
+    }
+
+    /// Offers a late sample to the bias of an output, and shows it to the watch and to the shadow; None when it was looked at before.
+    fn late(&mut self, output: usize, now: Timestamp, value: Option<f64>, taken: Timestamp) -> Option<LateSample> {
+        let sample = offer(self.biases.get_mut(output)?.as_mut()?, now, value, taken)?;
+        self.watch.late(output, &sample);
+        if let Some(shadow) = &mut self.shadow {
+            shadow.late(output, now, value, &sample);
+        }
+        Some(sample)
     }
 
     /// Collects the features, limited to the training range. Err when the model must not run.
@@ -298,12 +364,13 @@ impl Sensor {
     /// Offers the newest analyser readings; a bias that changed acts from the next run on.
     fn correct(&mut self, now: Timestamp, tags: &[Conditioned], predictions: &mut [Prediction]) {
         let first = self.first.index();
-        for (i, output) in self.model.outputs.iter().enumerate() {
-            let (Some(rule), Some(state)) = (output.bias, &mut self.biases[i]) else { continue };
+        for i in 0..self.model.outputs.len() {
+            let Some(rule) = self.model.outputs[i].bias else { continue };
             let analyser = &tags[rule.with.index()];
             if !analyser.substituted && analyser.value.is_some() {
-                state.offer(now, analyser.get(), analyser.source_time);
+                self.late(i, now, analyser.get(), analyser.source_time);
             }
+            let Some(state) = &self.biases[i] else { continue };
             let p = &mut predictions[first + i];
             p.last_sample = state.last_sample.zip(state.last_verdict);
             p.last_error = state.last_error;

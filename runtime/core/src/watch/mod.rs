@@ -43,6 +43,13 @@ impl WatchReport {
     pub fn new(inputs: usize, outputs: usize) -> Self {
         Self { outputs: vec![OutputReport::default(); outputs], psi: vec![None; inputs], ..Self::default() }
     }
+
+    /// Copies without allocating; both are of the same model.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.outputs.copy_from_slice(&other.outputs);
+        self.psi.copy_from_slice(&other.psi);
+        (self.in_domain, self.advice, self.mode) = (other.in_domain, other.advice, other.mode);
+    }
 }
 
 /// The watch over one model.
