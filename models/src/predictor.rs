@@ -2,6 +2,7 @@
 
 use flyball_core::bounds::MODEL_INPUTS_MAX;
 use flyball_core::ports::{PredictFault, Predictor};
+use flyball_core::watch::basis::Basis;
 
 use crate::engine::{BatchPlan, SteadyMap};
 use crate::window::Window;
@@ -10,6 +11,7 @@ use crate::window::Window;
 pub struct OnnxPredictor {
     inner: Inner,
     ranges: Vec<(f64, f64)>,
+    basis: Basis,
 }
 
 enum Inner {
@@ -21,8 +23,8 @@ enum Inner {
 
 impl OnnxPredictor {
     /// `plan` has one row; `ranges` are the training ranges of the configured inputs.
-    pub(crate) fn row(plan: BatchPlan, ranges: Vec<(f64, f64)>) -> Self {
-        Self { inner: Inner::Row(plan), ranges }
+    pub(crate) fn row(plan: BatchPlan, ranges: Vec<(f64, f64)>, basis: Basis) -> Self {
+        Self { inner: Inner::Row(plan), ranges, basis }
     }
 
     /// A model with memory.
@@ -31,8 +33,9 @@ impl OnnxPredictor {
         input_order: Vec<usize>,
         output_order: Vec<usize>,
         ranges: Vec<(f64, f64)>,
+        basis: Basis,
     ) -> Self {
-        Self { inner: Inner::Step { window: Box::new(window), input_order, output_order }, ranges }
+        Self { inner: Inner::Step { window: Box::new(window), input_order, output_order }, ranges, basis }
     }
 }
 
@@ -70,6 +73,10 @@ impl Predictor for OnnxPredictor {
             }
         }
         if out.iter().all(|v| v.is_finite()) { Ok(()) } else { Err(PredictFault::NotFinite) }
+    }
+
+    fn basis(&self) -> Basis {
+        self.basis.clone()
     }
 
     fn warm_up(&self) -> u32 {

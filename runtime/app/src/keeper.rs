@@ -229,6 +229,10 @@ impl Keeper {
                 let models = c.models.iter().map(|m| m.name.clone()).collect();
                 Action::ResetBias(ModelId(named("model", text(0)?, models)?))
             }
+            Method::Promote | Method::RollBack => {
+                let models = c.models.iter().map(|m| m.name.clone()).collect();
+                Action::SwapModel(ModelId(named("model", text(0)?, models)?), *method == Method::Promote)
+            }
         })
     }
 }
@@ -252,6 +256,9 @@ impl State {
 fn log(words: &Words, event: &Event) {
     let text = words.event(event);
     match event {
+        Event::Advice(_, _, true, _) | Event::DomainAdvice(_, true) | Event::ModelSwapped(..) => {
+            tracing::warn!("{text}")
+        }
         Event::Shed(_) | Event::MvOut(_) | Event::WriteRefused(..) | Event::PlcHeartbeat(false) | Event::Skipped(_) => {
             tracing::warn!("{text}");
         }

@@ -4,6 +4,7 @@
 
 mod read;
 mod tree;
+mod watch;
 
 use flyball_config::Config;
 use flyball_core::outside::{Change, Directory, NodeValue};
@@ -14,7 +15,7 @@ use flyball_core::time::UtcOffset;
 use crate::timing::Timing;
 use crate::words::Words;
 
-pub use tree::{Facts, METHODS, Method};
+pub use tree::{Facts, METHODS, Method, ModelFacts};
 
 /// What a node shows besides the record.
 pub struct Surroundings<'a> {

@@ -10,6 +10,9 @@ use flyball_core::mode::{Blocker, Mode, ModeState, ShedCause};
 use flyball_core::optimum::{HeldBy, SolveStatus};
 use flyball_core::record::Event;
 use flyball_core::sensor::{Prediction, PredictionReason};
+use flyball_core::watch::Trigger;
+
+pub mod watch;
 
 /// Texts of one configuration.
 #[derive(Debug, Clone)]
@@ -142,6 +145,7 @@ impl Words {
             ShedCause::DeadlineMissed => format!("{} deadlines missed in a row", c.timing.shed_after),
             ShedCause::OptimiserFailed => "the optimiser failed too often in a row".into(),
             ShedCause::ForeignWriter(id) => format!("somebody else moved the setpoint of {}", c.mvs[id.index()].name),
+            ShedCause::ModelSwapped(id) => format!("model {} was swapped by an Engineer", c.models[id.index()].name),
         }
     }
 
@@ -216,6 +220,7 @@ impl Words {
             Outcome::RoleTooLow(role) => (false, format!("Refused: this needs the role {role:?}.")),
             Outcome::Unknown => (false, "Refused: there is no such thing.".into()),
             Outcome::OutOfRange => (false, "Refused: the number is not finite or outside its range.".into()),
+            Outcome::NotSwapped(why) => (false, watch::not_swapped(why)),
             Outcome::BadSampleTime => {
                 (false, "Refused: the sample is from the future, too old, seen before, or had no prediction.".into())
             }
@@ -246,6 +251,17 @@ impl Words {
             }
             Event::Solve(status) => format!("optimiser: {}", solve(status)),
             Event::Skipped(n) => format!("{n} scans skipped"),
+            Event::ModelSwapped(i, true) => format!("model {}: the shadow was promoted", c.models[i as usize].name),
+            Event::ModelSwapped(i, false) => format!("model {}: rolled back", c.models[i as usize].name),
+            Event::Advice(i, about, stands, sample) => {
+                let (name, text) = (self.prediction(flyball_config::PredictionId(i)), watch::trigger(about));
+                let word = if stands { "advice" } else { "advice ended" };
+                format!("{name}: {word} at sample {sample}: {text}")
+            }
+            Event::DomainAdvice(i, stands) => {
+                let word = if stands { "advice" } else { "advice ended" };
+                format!("model {}: {word}: {}", c.models[i as usize].name, watch::trigger(Trigger::Domain))
+            }
         }
     }
 

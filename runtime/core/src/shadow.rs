@@ -290,7 +290,8 @@ impl Shadow {
             return Err(SwapRefusal::NotReady);
         }
         // The output with the fewest samples decides; outputs without a bias rule never get one.
-        let ruled = || self.compared.iter().zip(&self.biases).filter(|(_, bias)| bias.is_some()).map(|(c, _)| c.report());
+        let ruled =
+            || self.compared.iter().zip(&self.biases).filter(|(_, bias)| bias.is_some()).map(|(c, _)| c.report());
         let (samples, over) =
             (ruled().map(|c| c.samples).min().unwrap_or(0), ruled().map(|c| c.over).min().unwrap_or_default());
         if samples < COMPARED_SAMPLES && nanos(over) < nanos(COMPARED_TIME) {

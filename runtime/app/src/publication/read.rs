@@ -1,6 +1,6 @@
 //! Reads one node's value, status and time out of a record.
 
-use flyball_config::{Config, CvId, MvId, PredictionId};
+use flyball_config::{Config, CvId, ModelId, MvId, PredictionId};
 use flyball_core::image::LinkState;
 use flyball_core::outside::NodeValue;
 use flyball_core::record::ScanRecord;
@@ -8,7 +8,7 @@ use flyball_core::status::Status;
 use flyball_core::time::{Timestamp, UtcOffset};
 
 use super::Surroundings;
-use super::tree::{Facts, Source, Statistic};
+use super::tree::{Facts, ModelFacts, Source, Statistic};
 use crate::words::{Words, link, plc_reason, reason, sample, solve};
 
 /// Everything a node's value can come from.
@@ -120,8 +120,11 @@ impl View<'_> {
                 let scan = self.around.timing.summary(crate::timing::Measure::Scan);
                 number(scan.last as f64 * 1e-7 / self.config.timing.cycle.as_secs_f64())
             }
-            Source::ModelVersion(m) => text(self.facts.model_versions.get(m.index()).map_or("", String::as_str)),
-            Source::ModelHash(m) => text(self.facts.model_hashes.get(m.index()).map_or("", String::as_str)),
+            Source::ModelVersion(m) => text(self.active_file(m).map_or("", |f| &f.version)),
+            Source::ModelHash(m) => text(self.active_file(m).map_or("", |f| &f.hash)),
+            Source::Watch(m, watched) => {
+                super::watch::read(watched, &self.config.models[m.index()], self.facts, m, &r.models[m.index()])
+            }
             Source::ModelInDomain(m) => {
                 let mut own = self.config.predictions.iter().zip(&r.predictions).filter(|(p, _)| p.model == m);
                 Some(NodeValue::Flag(own.all(|(_, p)| p.in_domain)))
@@ -142,6 +145,12 @@ impl View<'_> {
             Source::StatusBits => whole(r.status_bits),
             _ => None,
         }
+    }
+
+    /// The file that predicts now: the original one, or a promoted candidate.
+    fn active_file(&self, model: ModelId) -> Option<&ModelFacts> {
+        let shadow = self.record.models[model.index()].shadow.as_ref();
+        self.facts.file(model, shadow.is_some_and(|s| s.promoted))
     }
 
     fn input(&self, source: Source) -> Reading {

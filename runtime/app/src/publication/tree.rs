@@ -7,6 +7,7 @@ use flyball_config::{Config, CvId, ModelId, ModelRole, MvId, PredictionId, Role,
 use flyball_core::mode::Mode;
 use flyball_core::outside::{Directory, MethodSpec, NodeKind, NodeSpec, UnitSpec};
 
+use super::watch::{self, Watched};
 use crate::timing::Measure;
 use crate::words::{SOLVE_STATES, mode, solve};
 
@@ -15,12 +16,30 @@ use crate::words::{SOLVE_STATES, mode, solve};
 pub struct Facts {
     /// Version of the program.
     pub version: String,
-    /// SHA-256 per model, hex, in the order of `Config::models`.
-    pub model_hashes: Vec<String>,
-    /// Version text per model.
-    pub model_versions: Vec<String>,
+    /// Files of the models, in the order of `Config::models`.
+    pub models: Vec<ModelFacts>,
+    /// Files of their shadows.
+    pub shadows: Vec<Option<ModelFacts>>,
     /// `urn:<host>:flyball:<application>`.
     pub instance_uri: String,
+}
+
+/// Facts about one model file.
+#[derive(Debug, Clone, Default)]
+pub struct ModelFacts {
+    /// SHA-256, hex.
+    pub hash: String,
+    /// Version text.
+    pub version: String,
+    /// Names of its operating modes.
+    pub modes: Vec<String>,
+}
+
+impl Facts {
+    /// The original file of a model, or its candidate.
+    pub(super) fn file(&self, id: ModelId, candidate: bool) -> Option<&ModelFacts> {
+        if candidate { self.shadows.get(id.index())?.as_ref() } else { self.models.get(id.index()) }
+    }
 }
 
 /// Where a node takes its value from.
@@ -60,6 +79,7 @@ pub(super) enum Source {
     ModelVersion(ModelId),
     ModelHash(ModelId),
     ModelInDomain(ModelId),
+    Watch(ModelId, Watched),
     Prediction(PredictionId),
     PredictionReason(PredictionId),
     Unbiased(PredictionId),
@@ -128,10 +148,14 @@ pub enum Method {
     EnterLabSample,
     /// ResetBias(model).
     ResetBias,
+    /// Promote(model, comment).
+    Promote,
+    /// RollBack(model, comment).
+    RollBack,
 }
 
 /// All methods in the order of the directory.
-pub const METHODS: [Method; 8] = [
+pub const METHODS: [Method; 10] = [
     Method::SetMode,
     Method::Hold,
     Method::Acknowledge,
@@ -140,15 +164,17 @@ pub const METHODS: [Method; 8] = [
     Method::SetMvService,
     Method::EnterLabSample,
     Method::ResetBias,
+    Method::Promote,
+    Method::RollBack,
 ];
 
-struct Tree {
+pub(super) struct Tree {
     nodes: Vec<NodeSpec>,
     sources: Vec<Source>,
 }
 
 impl Tree {
-    fn add(&mut self, path: impl Into<String>, kind: NodeKind, text: &str, source: Source) {
+    pub(super) fn add(&mut self, path: impl Into<String>, kind: NodeKind, text: &str, source: Source) {
         self.nodes.push(NodeSpec { path: path.into(), text: text.into(), kind });
         self.sources.push(source);
     }
@@ -158,7 +184,7 @@ fn unit(u: flyball_config::units::Unit) -> UnitSpec {
     UnitSpec { id: u.0.unit_id, display: u.0.display.into(), text: u.0.description.into() }
 }
 
-fn analog(u: flyball_config::units::Unit, range: flyball_config::EuRange) -> NodeKind {
+pub(super) fn analog(u: flyball_config::units::Unit, range: flyball_config::EuRange) -> NodeKind {
     NodeKind::Analog { unit: unit(u), low: range.low, high: range.high }
 }
 
@@ -300,6 +326,7 @@ fn models(t: &mut Tree, config: &Config) {
             continue;
         }
         t.add(format!("{path}/InDomain"), NodeKind::Flag, "Inputs inside the training range", Source::ModelInDomain(m));
+        watch::nodes(t, m, model);
         for output in &model.outputs {
             let id = PredictionId(next);
             next += 1;
@@ -468,6 +495,18 @@ fn methods() -> Vec<MethodSpec> {
                     "Models/ResetBias",
                     "Forgets the bias of a model",
                     vec![argument("model", "Name of the model", NodeKind::Text)],
+                    Role::Engineer,
+                ),
+                Method::Promote => (
+                    "Models/Promote",
+                    "Makes a model's shadow the active model; leaves CLOSED LOOP",
+                    vec![argument("model", "Name of the model", NodeKind::Text), comment()],
+                    Role::Engineer,
+                ),
+                Method::RollBack => (
+                    "Models/RollBack",
+                    "Brings the original model back; leaves CLOSED LOOP",
+                    vec![argument("model", "Name of the model", NodeKind::Text), comment()],
                     Role::Engineer,
                 ),
             };
