@@ -136,7 +136,11 @@ const CASES: &[(&str, &str, &str)] = &[
     (TURBINE, "AT   = \"tag:AT\"", "AT   = { age = \"AT\" }"),
     (TURBINE, "turbine_ridge.onnx", "turbine_rigde.onnx"),
     (TURBINE, "[model.turbine.shadow]", "[model.turbine.shadow]\nevery  = \"1 s\""),
-    (R101, "[model.ss.inputs]", "[model.ss.shadow]\nfile = \"../../models/examples/r101_ss.onnx\"\n\n[model.ss.inputs]"),
+    (
+        R101,
+        "[model.ss.inputs]",
+        "[model.ss.shadow]\nfile = \"../../models/examples/r101_ss.onnx\"\n\n[model.ss.inputs]",
+    ),
     (R101, "F   = \"mv:feed\"", "F = \"mv:fed\""),
     (R101, "F   = \"mv:feed\"", "F = \"tag:FI-101\""),
     (R101, "reject_outside = [0.3, 1.6]", "reject_outside = [0.9, 1.6]"),
