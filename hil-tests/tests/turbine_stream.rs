@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use flyball::demo::turbine::Score;
+use flyball::words::watch::advice;
 use flyball_config::{Config, TagId};
 use flyball_core::controller::Controller;
 use flyball_core::image::{InputImage, LinkState, OutputImage, Sample};
@@ -16,7 +17,8 @@ use flyball_core::ports::NoProbe;
 use flyball_core::record::ScanRecord;
 use flyball_core::status::Status;
 use flyball_core::time::{ScanCycle, Timestamp};
-use flyball_core::watch::OutputReport;
+use flyball_core::watch::operating::OperatingMode;
+use flyball_core::watch::{OutputReport, Trigger};
 use flyball_hil_tests::{engines, example, repository};
 use flyball_rig::turbine::{COLUMNS, LATE_ROWS, Turbine};
 
@@ -57,11 +59,17 @@ struct Scores {
 }
 
 /// What a year gave.
+#[derive(Default)]
 struct Year {
     scores: [Scores; OUTPUTS.len()],
     /// Watch of the network at the end, per output.
     watch: Vec<OutputReport>,
+    /// Scores of each quarter.
+    quarters: [[Scores; OUTPUTS.len()]; 4],
+    /// Rows at which the watch advised anything, and a drift, per output.
+    advised: [(u32, u32); OUTPUTS.len()],
     outside: u32,
+    /// Rows in each operating mode, and in none.
     modes: [u32; 3],
 }
 
@@ -91,7 +99,7 @@ fn stream(turbine: &Turbine) -> Year {
     let mut outputs = OutputImage::new(config.outputs.len());
     let mut record = ScanRecord::new(&config);
     let scans = (HOUR.as_secs() / CYCLE.as_secs()) as usize;
-    let mut year = Year { scores: [Scores::default(); OUTPUTS.len()], watch: Vec::new(), outside: 0, modes: [0; 3] };
+    let mut year = Year::default();
     for number in 0..turbine.rows() * scans {
         let row = number / scans;
         // The clock starts a little after zero: a sample time of zero means "never".
@@ -113,18 +121,23 @@ impl Year {
         let shadow = record.models[0].shadow.as_ref().expect("the example has one");
         let (truth, before) = (turbine.row(row).expect("a row"), turbine.row(row - LATE_ROWS).expect("a row"));
         for (i, (_, column)) in OUTPUTS.iter().enumerate() {
-            let (p, s) = (&record.predictions[i], &mut self.scores[i]);
+            let p = &record.predictions[i];
             let truth = truth[*column];
-            s.network_raw.add(truth, p.raw);
-            s.network.add(truth, p.get().expect("every row of the year is predicted"));
             let corrected = shadow.values[i].expect("every row of the year is predicted");
-            s.ridge.add(truth, corrected);
-            s.ridge_raw.add(truth, corrected - shadow.biases[i]);
-            s.persistence.add(truth, before[*column]);
+            for s in [&mut self.scores[i], &mut self.quarters[4 * row / turbine.rows()][i]] {
+                s.network_raw.add(truth, p.raw);
+                s.network.add(truth, p.get().expect("every row of the year is predicted"));
+                s.ridge.add(truth, corrected);
+                s.ridge_raw.add(truth, corrected - shadow.biases[i]);
+                s.persistence.add(truth, before[*column]);
+            }
+            let advice = record.models[0].watch.outputs[i].advice;
+            self.advised[i].0 += u32::from(advice.first().is_some());
+            self.advised[i].1 += u32::from(advice.contains(Trigger::Drift));
         }
         self.outside += u32::from(!record.predictions[0].in_domain);
         self.modes[match record.models[0].watch.mode {
-            flyball_core::watch::operating::OperatingMode::Known(i) => usize::from(i).min(1),
+            OperatingMode::Known(i) => usize::from(i).min(1),
             _ => 2,
         }] += 1;
     }
@@ -146,13 +159,22 @@ impl Year {
             &self.modes[..2],
             self.modes[2]
         );
-        for ((name, _), w) in OUTPUTS.iter().zip(&self.watch).filter(|(_, w)| w.accepted > 0) {
+        for (i, (name, _)) in OUTPUTS.iter().enumerate().filter(|(i, _)| self.watch[*i].accepted > 0) {
+            let (w, (any, drift)) = (&self.watch[i], self.advised[i]);
+            let share = |rows: u32| 100.0 * f64::from(rows) / f64::from(self.scores[i].network.count());
             println!(
-                "{name}: {} samples accepted, {} refused; advice: {}",
+                "{name}: {} samples accepted, {} refused; advice stood at {:.0} % of the rows, of drift at {:.0} %; now: {}",
                 w.accepted,
                 w.refused,
-                flyball::words::watch::advice(w)
+                share(any),
+                share(drift),
+                advice(w)
             );
+            let quarter = |of: fn(&Scores) -> Score| {
+                self.quarters.map(|q| format!("{:>7.3}", of(&q[i]).r2().unwrap_or(f64::NAN))).join("")
+            };
+            println!("{name} R2 by quarter: network corrected{}", quarter(|s| s.network));
+            println!("{name} R2 by quarter: network raw      {}", quarter(|s| s.network_raw));
         }
     }
 
@@ -172,10 +194,10 @@ fn the_year_2013() {
     for output in [co, nox] {
         assert!(year.r2(output, |s| s.network) > year.r2(output, |s| s.persistence));
     }
-    let samples = (year.scores[0].network.count()) as u32;
+    let samples = year.scores[0].network.count();
     for w in &year.watch[co..] {
-        // The last hour's sample came, those of the last day have not.
-        assert!(w.accepted + w.refused >= samples - 1 && w.refused <= samples / 100, "{w:?}");
+        // Each row brings one sample, that of a day ago.
+        assert!(w.accepted + w.refused == samples && w.refused <= samples / 100, "{w:?}");
         let raised = w.raised.expect("a drift alarm in 2013");
         assert!(raised.sample >= 1 && raised.sample <= w.accepted);
     }

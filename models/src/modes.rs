@@ -83,7 +83,8 @@ impl ModesContract {
         }
         for mode in &self.modes {
             let named = (1..=MODE_NAME_MAX).contains(&mode.name.len());
-            if !named || !finite(&mode.centroid) || !(mode.radius.is_finite() && mode.radius > 0.0) {
+            let sized = mode.radius.is_finite() && mode.radius > 0.0;
+            if !(named && sized && finite(&mode.centroid)) {
                 return Err(bad(
                     format!(
                         "mode '{}' has a centroid of {} and radius {}",

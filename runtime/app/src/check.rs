@@ -224,6 +224,9 @@ fn range(r: EuRange) -> String {
 fn write_model(out: &mut String, config: &Config, model: &Model) -> std::fmt::Result {
     let role = if model.role == ModelRole::Map { "map of the optimiser" } else { "soft sensor" };
     writeln!(out, "\nmodel {} ({role}), every {}: {}", model.name, duration_words(model.every), model.file.display())?;
+    if let Some(shadow) = &model.shadow {
+        writeln!(out, "  shadow: {}, never used for control", shadow.file.display())?;
+    }
     let source = |source: InputSource| match source {
         InputSource::Tag(tag) => config.tag(tag).name.clone(),
         InputSource::Age(tag) => format!("age of {}", config.tag(tag).name),

@@ -2,6 +2,7 @@
 //!
 //! Every value carries the status of what it shows and, as source time, the time of the input snapshot it came from.
 
+mod methods;
 mod read;
 mod tree;
 mod watch;
@@ -15,7 +16,8 @@ use flyball_core::time::UtcOffset;
 use crate::timing::Timing;
 use crate::words::Words;
 
-pub use tree::{Facts, METHODS, Method, ModelFacts};
+pub use methods::{METHODS, Method};
+pub use tree::{Facts, ModelFacts};
 
 /// What a node shows besides the record.
 pub struct Surroundings<'a> {

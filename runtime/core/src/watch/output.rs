@@ -239,7 +239,7 @@ mod tests {
         assert_eq!((w.report().rmsep, w.report().coverage), (None, None));
         fed(&mut w, [sample(1, 3.0), sample(2, 4.0)]);
         assert_eq!(w.report().rmsep, Some(12.5f64.sqrt()));
-        fed(&mut w, (0..20).map(|n| sample(n, if n % 2 == 0 { 1.0 } else { -1.0 })));
+        fed(&mut w, (0..20).map(|n| sample(n, if n.is_multiple_of(2) { 1.0 } else { -1.0 })));
         assert_eq!(w.report().rmsep, Some(1.0), "the first two are forgotten");
         assert_eq!(w.report().accepted, 22);
     }
@@ -248,7 +248,7 @@ mod tests {
     fn a_large_rmsep_counts_when_twenty_samples_say_so() {
         let mut w = OutputWatch::new(Some(1.0), 0.9);
         // Signs alternate: no CUSUM.
-        let at = |n: u32, size: f64| sample(n, if n % 2 == 0 { size } else { -size });
+        let at = |n: u32, size: f64| sample(n, if n.is_multiple_of(2) { size } else { -size });
         fed(&mut w, (0..19).map(|n| at(n, 1.6)));
         assert_eq!(w.report().advice, Advice::default(), "nineteen are too few");
         w.take(&at(19, 1.6));
