@@ -92,7 +92,7 @@ impl Bench {
         change(&mut config);
         let (answer, features) = (Arc::new(AtomicU64::new(1.1_f64.to_bits())), Arc::<[AtomicU64; 7]>::default());
         let fake = || Box::new(Fake { answer: Arc::clone(&answer), features: Arc::clone(&features) });
-        let bank = SensorBank::new(&config, |_| fake());
+        let bank = SensorBank::new(&config, |_| fake(), |_| None);
         let mut bench = Self {
             bank,
             conditioner: Conditioner::new(&config),
@@ -305,7 +305,7 @@ fn a_bias_at_its_total_calls_for_maintenance() {
     let p = b.pass(5);
     assert_eq!(state(&p), (Status::UncertainSensorNotAccurate, PredictionReason::BiasAtTotal));
     assert!(p.late.needs_maintenance && (p.bias - 0.1).abs() < 1e-12);
-    assert!(b.bank.reset_bias(ModelId(0), &b.config));
+    assert!(b.bank.reset_bias(ModelId(0)));
     let p = b.pass(5);
     assert_eq!((p.bias, p.late.needs_maintenance, state(&p).0), (0.0, false, Status::Good));
 }
@@ -379,9 +379,10 @@ fn without_data_in_the_file_there_is_no_doubt_to_show() {
     }
     let mut b = Bench::new();
     let (answer, features) = (Arc::clone(&b.answer), Arc::clone(&b.features));
-    b.bank = SensorBank::new(&b.config, |_| {
+    let bare = |_| -> Box<dyn Predictor> {
         Box::new(Bare(Fake { answer: Arc::clone(&answer), features: Arc::clone(&features) }))
-    });
+    };
+    b.bank = SensorBank::new(&b.config, bare, |_| None);
     let p = b.pass(600);
     assert_eq!((state(&p).0, p.interval(), p.domain, p.in_domain), (Status::Good, None, None, true));
     assert_eq!((p.late.coverage_aimed, p.late.coverage), (None, None));
