@@ -4,6 +4,8 @@
 //! and the analyser values of 24 rows ago with their sample time. The bias takes what `models/tools/choose_bias.py` chose on 2012.
 //! Persistence (the value of 24 rows ago) and ridge regression (the example's shadow) stand beside the network, whatever they say.
 //!
+//! The 90 % interval must hold 85 to 95 % of the rows once it has adapted, although every sample comes a day late.
+//!
 //! Words: *raw* is the model's own output, *corrected* has the bias that was in force when the row passed.
 
 use std::time::Duration;
@@ -58,6 +60,9 @@ struct Scores {
     persistence: Score,
 }
 
+/// Samples after which an interval counts as adapted: as many as it remembers.
+const ADAPTED: u32 = 100;
+
 /// What a year gave.
 #[derive(Default)]
 struct Year {
@@ -69,7 +74,11 @@ struct Year {
     /// Rows at which the watch advised anything, and a drift, per output.
     advised: [(u32, u32); OUTPUTS.len()],
     outside: u32,
-    /// Rows in each operating mode, and in none.
+    /// Rows so far outside the domain that one of both models predicts nothing; nobody is scored on them.
+    unpredicted: u32,
+    /// Rows with an interval after the adaptation, and how many lay inside, per output and quarter.
+    intervals: [[(u32, u32); OUTPUTS.len()]; 4],
+    /// Rows in in each operating mode, and in none.
     modes: [u32; 3],
 }
 
@@ -119,27 +128,37 @@ impl Year {
     /// Scores the predictions of a row that was just run.
     fn take(&mut self, turbine: &Turbine, row: usize, record: &ScanRecord) {
         let shadow = record.models[0].shadow.as_ref().expect("the example has one");
-        let (truth, before) = (turbine.row(row).expect("a row"), turbine.row(row - LATE_ROWS).expect("a row"));
-        for (i, (_, column)) in OUTPUTS.iter().enumerate() {
-            let p = &record.predictions[i];
-            let truth = truth[*column];
-            let corrected = shadow.values[i].expect("every row of the year is predicted");
-            for s in [&mut self.scores[i], &mut self.quarters[4 * row / turbine.rows()][i]] {
-                s.network_raw.add(truth, p.raw);
-                s.network.add(truth, p.get().expect("every row of the year is predicted"));
-                s.ridge.add(truth, corrected);
-                s.ridge_raw.add(truth, corrected - shadow.biases[i]);
-                s.persistence.add(truth, before[*column]);
-            }
-            let advice = record.models[0].watch.outputs[i].advice;
-            self.advised[i].0 += u32::from(advice.first().is_some());
-            self.advised[i].1 += u32::from(advice.contains(Trigger::Drift));
-        }
         self.outside += u32::from(!record.predictions[0].in_domain);
         self.modes[match record.models[0].watch.mode {
             OperatingMode::Known(i) => usize::from(i).min(1),
             _ => 2,
         }] += 1;
+        let (truth, before) = (turbine.row(row).expect("a row"), turbine.row(row - LATE_ROWS).expect("a row"));
+        for (i, (_, column)) in OUTPUTS.iter().enumerate() {
+            let p = &record.predictions[i];
+            let truth = truth[*column];
+            let quarter = 4 * row / turbine.rows();
+            let watched = &record.models[0].watch.outputs[i];
+            if let (Some((lower, upper)), true) = (p.interval(), watched.accepted >= ADAPTED) {
+                let (rows, inside) = &mut self.intervals[quarter][i];
+                *rows += 1;
+                *inside += u32::from((lower..=upper).contains(&truth));
+            }
+            let (Some(network), Some(corrected)) = (p.get(), shadow.values[i]) else {
+                self.unpredicted += u32::from(i == 0);
+                continue;
+            };
+            for s in [&mut self.scores[i], &mut self.quarters[quarter][i]] {
+                s.network_raw.add(truth, p.raw);
+                s.network.add(truth, network);
+                s.ridge.add(truth, corrected);
+                s.ridge_raw.add(truth, corrected - shadow.biases[i]);
+                s.persistence.add(truth, before[*column]);
+            }
+            let advice = watched.advice;
+            self.advised[i].0 += u32::from(advice.first().is_some());
+            self.advised[i].1 += u32::from(advice.contains(Trigger::Drift));
+        }
     }
 
     fn print(&self, title: &str) {
@@ -154,8 +173,9 @@ impl Year {
             println!("{name:<7} {}", cells.map(|c| format!("{c:>17}")).join(" "));
         }
         println!(
-            "outside the training range {} rows; operating modes {:?} and unknown {}",
+            "outside the domain {} rows, {} of them so far that nothing is predicted; operating modes {:?} and unknown {}",
             self.outside,
+            self.unpredicted,
             &self.modes[..2],
             self.modes[2]
         );
@@ -173,9 +193,20 @@ impl Year {
             let quarter = |of: fn(&Scores) -> Score| {
                 self.quarters.map(|q| format!("{:>7.3}", of(&q[i]).r2().unwrap_or(f64::NAN))).join("")
             };
+            println!(
+                "{name}: inside the 90 % interval {:.1} % of the rows after the adaptation; by quarter{}",
+                100.0 * self.coverage(i).unwrap_or(f64::NAN),
+                self.intervals.map(|q| format!("{:>7.1}", 100.0 * f64::from(q[i].1) / f64::from(q[i].0))).join("")
+            );
             println!("{name} R2 by quarter: network corrected{}", quarter(|s| s.network));
             println!("{name} R2 by quarter: network raw      {}", quarter(|s| s.network_raw));
         }
+    }
+
+    /// Share of the rows after the adaptation that lay inside the interval shown for them.
+    fn coverage(&self, output: usize) -> Option<f64> {
+        let (rows, inside) = self.intervals.iter().fold((0, 0), |(n, k), q| (n + q[output].0, k + q[output].1));
+        (rows > 0).then(|| f64::from(inside) / f64::from(rows))
     }
 
     fn r2(&self, output: usize, of: impl Fn(&Scores) -> Score) -> f64 {
@@ -193,12 +224,16 @@ fn the_year_2013() {
     assert!(year.r2(nox, |s| s.network) > year.r2(nox, |s| s.network_raw), "the bias helps");
     for output in [co, nox] {
         assert!(year.r2(output, |s| s.network) > year.r2(output, |s| s.persistence));
+        let coverage = year.coverage(output).expect("intervals");
+        assert!((0.85..=0.95).contains(&coverage), "90 % intervals hold {coverage}");
     }
-    let samples = year.scores[0].network.count();
+    let samples = year.scores[0].network.count() + year.unpredicted;
     for w in &year.watch[co..] {
         // Each row brings one sample, that of a day ago.
-        assert!(w.accepted + w.refused == samples && w.refused <= samples / 100, "{w:?}");
-        let raised = w.raised.expect("a drift alarm in 2013");
+        assert_eq!(w.accepted + w.refused, samples);
+        // Samples are refused for rows outside the domain, and for hardly any other.
+        assert!(w.refused <= year.outside + samples / 100, "{w:?}");
+        let raised = w.raised.expect("advice in 2013");
         assert!(raised.sample >= 1 && raised.sample <= w.accepted);
     }
 }

@@ -123,7 +123,7 @@ pub struct ShadowReport {
     pub promoted: bool,
     /// Its prediction per output, EU; None when not usable.
     pub values: Vec<Option<f64>>,
-    /// Its bias per output, EU.
+    /// Bias that was added to each, EU.
     pub biases: Vec<f64>,
     /// Its watch.
     pub watch: WatchReport,
@@ -253,7 +253,7 @@ impl Shadow {
     pub(crate) fn report(&self, out: &mut ShadowReport) {
         out.promoted = self.promoted;
         for (i, p) in self.predictions.iter().enumerate() {
-            out.biases[i] = self.model.outputs[i].bias.as_ref().map_or(0.0, |b| b.bias);
+            out.biases[i] = p.bias;
             out.values[i] = p.get();
             out.compared[i] = self.compared[i].report();
         }
