@@ -342,11 +342,14 @@ fn predictions(models: &[crate::Model]) -> Vec<PredictionRef> {
     list
 }
 
-/// CRC-32 over the bytes of the file, its sheets and the SHA-256 of its models, in file order.
+/// CRC-32 over the bytes of the file, its sheets and the SHA-256 of its models and their shadows, in file order.
 fn signature(source: &SourceFile, sheets: &[Sheet], models: &[crate::Model]) -> u32 {
     let mut crc = crc32fast::Hasher::new();
     crc.update(source.text.as_bytes());
     sheets.iter().for_each(|s| crc.update(s.source.text.as_bytes()));
-    models.iter().for_each(|m| crc.update(m.sha256.as_bytes()));
+    for model in models {
+        crc.update(model.sha256.as_bytes());
+        model.shadow.iter().for_each(|shadow| crc.update(shadow.sha256.as_bytes()));
+    }
     crc.finalize()
 }

@@ -42,6 +42,13 @@ pub fn sources_of(config: &Config, model: &Model) -> Vec<SourceInfo> {
             let tag = config.tag(id);
             info(&tag.name, tag.unit, tag.plausible.unwrap_or(tag.range))
         }
+        InputSource::Age(id) => {
+            let tag = config.tag(id);
+            let name = format!("age of {}", tag.name);
+            // Older than that the late value itself is Bad.
+            let high = tag.stale_after.as_secs_f64();
+            SourceInfo { name, unit: "s".into(), display: "s".into(), low: 0.0, high }
+        }
         InputSource::Mv(id) => {
             let mv = &config.mvs[id.index()];
             info(&mv.name, mv.unit, mv.limits)

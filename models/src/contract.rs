@@ -3,13 +3,14 @@
 //! | key | value |
 //! |---|---|
 //! | `plc.schema` | 1 |
-//! | `plc.inputs` | list of name, unit, filter (`none`, `mean`, `first-order`), filter_s, lag_s, train_min, train_max, mean, std, nominal |
+//! | `plc.inputs` | list of name, unit, filter (`none`, `mean`, `first-order`), filter_s, lag_s, train_min, train_max, mean, std, nominal, deciles (optional, nine) |
 //! | `plc.outputs` | list of name, unit, range [low, high] |
 //! | `plc.scaling` | `in_graph`: the graph takes and gives engineering units |
 //! | `plc.window` | for a model that reads a window of time: `steps`, `axis` of the steps in the graph's input (1: [batch, steps, inputs], 2: [batch, inputs, steps]), `run` (`window`, the default, or `stream`) |
 //! | `plc.sample_time` | run interval in seconds, 0 for a steady-state map |
 //! | `plc.domain` | PCA of the training inputs: mean, std, loadings, eigenvalues, limits of T2 and SPE at 95, 99, 99.9 % |
-//! | `plc.residuals` | quantiles of the absolute error on rows not trained on |
+//! | `plc.residuals` | quantiles of the absolute error on rows not trained on, and the RMSEP on them |
+//! | `plc.modes` | operating modes of the training data: centroids, radii, how much wider intervals are there ([`crate::modes`]) |
 //! | `plc.golden` | at least ten pairs `in`, `out` and the tolerance as share of each output's span |
 //! | `plc.trained_on`, `plc.metrics`, `plc.card`, `plc.version` | for people |
 //!
@@ -19,12 +20,14 @@ use std::collections::BTreeMap;
 
 use flyball_core::domain::Pca;
 use flyball_core::interval::ErrorQuantiles;
+use flyball_core::watch::basis::EDGES;
 use serde::Deserialize;
 use serde_json::Value as Json;
 use tract_onnx::pb;
 
 use crate::error::{ModelError, Refusal};
 use crate::limits;
+use crate::modes::ModesContract;
 
 /// Schema that this reader knows.
 pub const SCHEMA: u32 = 1;
@@ -44,6 +47,8 @@ pub struct ModelContract {
     pub domain: Option<DomainContract>,
     /// Error quantiles, for the interval.
     pub residuals: Option<ResidualContract>,
+    /// Operating modes of the training data.
+    pub modes: Option<ModesContract>,
     /// The window of time steps, if the model reads one.
     pub window: Option<WindowContract>,
     /// Golden vectors.
@@ -81,6 +86,9 @@ pub struct InputContract {
     pub std: f64,
     /// Usual value (median of the training), EU.
     pub nominal: f64,
+    /// Deciles in training, 10 % to 90 %, EU.
+    #[serde(default)]
+    pub deciles: Option<Vec<f64>>,
 }
 
 /// One output column.
@@ -152,6 +160,9 @@ pub struct OutputResidual {
     pub name: String,
     /// Quantile of the absolute error by per cent, EU.
     pub quantiles: BTreeMap<String, f64>,
+    /// Root of the mean squared error on the same rows, EU.
+    #[serde(default)]
+    pub rmsep: Option<f64>,
 }
 
 /// Golden vectors.
@@ -210,6 +221,7 @@ impl ModelContract {
             sample_time_s: json("plc.sample_time", key("plc.sample_time")?)?,
             domain: key("plc.domain").ok().map(|t| json("plc.domain", t)).transpose()?,
             residuals: key("plc.residuals").ok().map(|t| json("plc.residuals", t)).transpose()?,
+            modes: key("plc.modes").ok().map(|t| json("plc.modes", t)).transpose()?,
             window: key("plc.window").ok().map(|t| json("plc.window", t)).transpose()?,
             golden: json("plc.golden", key("plc.golden")?)?,
             trained_on: optional("plc.trained_on")?,
@@ -248,6 +260,13 @@ impl ModelContract {
                     "allowed are none, mean, first-order",
                 ));
             }
+            let rising = |d: &Vec<f64>| d.len() == EDGES && d.iter().all(|v| v.is_finite()) && d.is_sorted();
+            if input.deciles.as_ref().is_some_and(|d| !rising(d)) {
+                return Err(bad(
+                    format!("input {} has deciles that do not rise or are not nine", input.name),
+                    "nine finite numbers, 10 % to 90 %, none smaller than the one before",
+                ));
+            }
         }
         for output in &self.outputs {
             let [low, high] = output.range;
@@ -275,6 +294,7 @@ impl ModelContract {
         }
         self.golden_consistent()?;
         self.residuals.as_ref().map_or(Ok(()), |r| r.consistent(&self.outputs))?;
+        self.modes.as_ref().map_or(Ok(()), |m| m.consistent(self))?;
         self.domain.as_ref().map_or(Ok(()), |d| d.consistent(self.inputs.len()))
     }
 
@@ -383,7 +403,7 @@ impl ResidualContract {
     }
 }
 
-fn bad(found: impl Into<String>, allowed: impl Into<String>) -> ModelError {
+pub(crate) fn bad(found: impl Into<String>, allowed: impl Into<String>) -> ModelError {
     ModelError::new(
         Refusal::BadContract,
         found,
@@ -399,7 +419,7 @@ fn count(key: &str, n: usize, max: usize) -> Result<(), ModelError> {
     Err(bad(format!("{key} has {n} rows"), format!("1 to {max} are allowed")))
 }
 
-fn unique<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ModelError> {
+pub(crate) fn unique<'a>(key: &str, names: impl Iterator<Item = &'a str>) -> Result<(), ModelError> {
     let mut seen = std::collections::BTreeSet::new();
     for name in names {
         if name.is_empty() || !seen.insert(name) {

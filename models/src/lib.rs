@@ -7,6 +7,7 @@
 //! Words: a *map* is a model of role `Map`; *columns* are inputs or outputs of one row of a batch.
 
 mod agreement;
+mod basis;
 mod check;
 pub mod conformance;
 pub mod contract;
@@ -18,6 +19,7 @@ mod guard;
 mod horizon;
 pub mod limits;
 pub mod lower;
+pub mod modes;
 mod network;
 mod nodes;
 pub mod onnx;
@@ -31,6 +33,7 @@ mod wire;
 use core::time::Duration;
 use flyball_config::Model;
 use flyball_core::ports::{Clock, TrustData};
+use flyball_core::watch::basis::Basis;
 use onnx::OnnxFile;
 
 pub use agreement::Agreement;
@@ -145,13 +148,19 @@ impl LoadedModel {
     /// The engine refused to build the plan.
     pub fn predictor(&self) -> Result<OnnxPredictor, ModelError> {
         match &self.contract.window {
-            None => Ok(OnnxPredictor::row(self.batch_plan(1)?, self.input_ranges(), self.trust_data())),
+            None => Ok(OnnxPredictor::row(self.batch_plan(1)?, self.input_ranges(), self.trust_data(), self.basis())),
             Some(window) => {
                 let window = self.graph.window(window).map_err(|e| e.of(&self.name))?;
                 let (inputs, outputs) = (self.graph.input_order.clone(), self.graph.output_order.clone());
-                Ok(OnnxPredictor::step(window, inputs, outputs, self.input_ranges(), self.trust_data()))
+                Ok(OnnxPredictor::step(window, inputs, outputs, self.input_ranges(), self.trust_data(), self.basis()))
             }
         }
+    }
+
+    /// What the file tells the watch, in the configuration's order.
+    #[must_use]
+    pub fn basis(&self) -> Basis {
+        basis::basis(&self.contract, &self.graph.input_order, &self.graph.output_order)
     }
 
     /// A plan that answers `rows` rows at once, in the configuration's order.

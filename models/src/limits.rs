@@ -16,6 +16,12 @@ pub const GOLDEN_PAIRS_MIN: usize = 10;
 pub const GOLDEN_PAIRS_MAX: usize = 1_000;
 /// Largest tolerance of golden vectors, share of the output's span. One per cent is no proof any more.
 pub const GOLDEN_TOLERANCE_MAX: f64 = 1e-2;
+/// Operating modes of a file: more than a shift can tell apart.
+pub const MODES_MAX: usize = 16;
+/// Characters in the name of an operating mode.
+pub const MODE_NAME_MAX: usize = 64;
+/// Largest widening of an interval by an operating mode: beyond it the mode is not usable, and should not be in the file.
+pub const MODE_FACTOR_MAX: f64 = 100.0;
 /// Timed runs at load.
 pub const TIMED_RUNS: usize = 1_000;
 /// Time steps of a window.

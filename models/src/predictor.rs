@@ -2,6 +2,7 @@
 
 use flyball_core::bounds::MODEL_INPUTS_MAX;
 use flyball_core::ports::{PredictFault, Predictor, TrustData};
+use flyball_core::watch::basis::Basis;
 
 use crate::engine::{BatchPlan, SteadyMap};
 use crate::window::Window;
@@ -11,6 +12,7 @@ pub struct OnnxPredictor {
     inner: Inner,
     ranges: Vec<(f64, f64)>,
     trust: TrustData,
+    basis: Basis,
 }
 
 enum Inner {
@@ -22,8 +24,8 @@ enum Inner {
 
 impl OnnxPredictor {
     /// `plan` has one row; `ranges` are the training ranges of the configured inputs.
-    pub(crate) fn row(plan: BatchPlan, ranges: Vec<(f64, f64)>, trust: TrustData) -> Self {
-        Self { inner: Inner::Row(plan), ranges, trust }
+    pub(crate) fn row(plan: BatchPlan, ranges: Vec<(f64, f64)>, trust: TrustData, basis: Basis) -> Self {
+        Self { inner: Inner::Row(plan), ranges, trust, basis }
     }
 
     /// A model with memory.
@@ -33,8 +35,9 @@ impl OnnxPredictor {
         output_order: Vec<usize>,
         ranges: Vec<(f64, f64)>,
         trust: TrustData,
+        basis: Basis,
     ) -> Self {
-        Self { inner: Inner::Step { window: Box::new(window), input_order, output_order }, ranges, trust }
+        Self { inner: Inner::Step { window: Box::new(window), input_order, output_order }, ranges, trust, basis }
     }
 }
 
@@ -76,6 +79,10 @@ impl Predictor for OnnxPredictor {
 
     fn trust(&self) -> TrustData {
         self.trust.clone()
+    }
+
+    fn basis(&self) -> Basis {
+        self.basis.clone()
     }
 
     fn warm_up(&self) -> u32 {

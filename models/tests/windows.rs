@@ -104,6 +104,7 @@ fn load(file: &Onnx, axis: usize, run: &str, role: ModelRole) -> Result<LoadedMo
         text: String::new(),
         file: "windowed.onnx".into(),
         sha256: sha256(&bytes),
+        shadow: None,
         role,
         every: Duration::from_secs(5),
         inputs: (0..COLUMNS)

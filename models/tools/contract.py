@@ -19,7 +19,7 @@ def tag_input(name, unit, filter_kind="none", filter_s=0.0, lag_s=0.0):
 
 
 def with_statistics(inputs, x):
-    """Completes rows of plc.inputs with the training data's ranges and moments; `nominal` is the median."""
+    """Completes rows of plc.inputs with the training data's ranges, moments and deciles; `nominal` is the median."""
     done = []
     for i, row in enumerate(inputs):
         column = x[:, i]
@@ -31,6 +31,7 @@ def with_statistics(inputs, x):
                 "mean": _short(column.mean()),
                 "std": _short(column.std()),
                 "nominal": _short(np.median(column)),
+                "deciles": [_short(v) for v in np.quantile(column, np.arange(1, 10) / 10.0)],
             }
         )
     return done
@@ -62,11 +63,12 @@ def domain(x, explained=0.99):
 
 
 def residuals(names, errors, period_s):
-    """Split-conformal quantiles of the absolute error on rows that were not trained on."""
+    """Split-conformal quantiles of the absolute error on rows that were not trained on, and the RMSEP on them."""
     outputs = []
     for i, name in enumerate(names):
         size = np.abs(errors[:, i])
-        outputs.append({"name": name, "quantiles": {str(q): _short(np.quantile(size, q / 100.0)) for q in (50, 90, 95, 99)}})
+        quantiles = {str(q): _short(np.quantile(size, q / 100.0)) for q in (50, 90, 95, 99)}
+        outputs.append({"name": name, "quantiles": quantiles, "rmsep": _short(np.sqrt(np.mean(size**2)))})
     return {"outputs": outputs, "rows": int(len(errors)), "period_s": period_s}
 
 

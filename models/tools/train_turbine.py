@@ -9,6 +9,7 @@ import pathlib
 import numpy as np
 
 import contract
+import modes
 from network import Network
 
 DATA = pathlib.Path(__file__).resolve().parent.parent / "data" / "gas_turbine"
@@ -78,6 +79,7 @@ def train(folder, seed=3):
         metrics = {n: contract.score(y3[:, i], predicted[:, i]) for i, n in enumerate(OUT)}
         metrics["judged_on"] = "2013"
         all_metrics[name] = metrics
+        errors = first_year.predict(limited(x2, x1)) - y2
         inputs = contract.with_statistics([contract.tag_input(n, UNITS[n]) for n in IN], x)
         contract.write(
             folder / f"{name}.onnx",
@@ -87,7 +89,8 @@ def train(folder, seed=3):
                 "outputs": [{"name": n, "unit": OUT_UNITS[n], "range": OUT_RANGES[n]} for n in OUT],
                 "sample_time": 3600,
                 "domain": contract.domain(x),
-                "residuals": contract.residuals(OUT, first_year.predict(limited(x2, x1)) - y2, 3600),
+                "residuals": contract.residuals(OUT, errors, 3600),
+                "modes": modes.modes(IN, OUT, x, x2, errors, seed),
                 "trained_on": {"from": "2011-01-01", "to": "2012-12-31", "rows": len(x), "modes": ["normal operation"]},
                 "metrics": metrics | {"persistence_24": persistence},
                 "golden": contract.golden(net, limited(x3, x), seed),

@@ -17,6 +17,8 @@ pub struct Model {
     pub file: PathBuf,
     /// Expected SHA-256 of the file, lower-case hex.
     pub sha256: String,
+    /// A candidate that runs beside it on the same inputs and is never used for control (soft sensors).
+    pub shadow: Option<ShadowFile>,
     /// Soft sensor or the optimiser's map.
     pub role: ModelRole,
     /// Run interval, a whole number of cycles. The cycle for a map.
@@ -27,6 +29,15 @@ pub struct Model {
     pub outputs: Vec<ModelOutput>,
     /// When its predictions are believed (soft sensors).
     pub trust: Trust,
+}
+
+/// The model file of a shadow; inputs, outputs and bias rules are those of its model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShadowFile {
+    /// ONNX file.
+    pub file: PathBuf,
+    /// Expected SHA-256 of the file, lower-case hex.
+    pub sha256: String,
 }
 
 /// What a model is for.
@@ -60,6 +71,8 @@ pub enum InputSource {
     Mv(MvId),
     /// Output of a soft sensor earlier in the file.
     Prediction(PredictionId),
+    /// Seconds since the newest usable sample of this tag was taken (soft sensors only).
+    Age(TagId),
 }
 
 /// Causal filters.

@@ -9,6 +9,7 @@ pub(crate) mod connection;
 pub(crate) mod cv;
 pub(crate) mod handshake;
 pub(crate) mod model;
+mod model_file;
 pub(crate) mod mv;
 pub(crate) mod optimiser;
 pub(crate) mod server;

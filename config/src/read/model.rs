@@ -1,17 +1,14 @@
 //! `[model.*]`: soft sensors and the optimiser's map, and what feeds them.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
-use crate::bounds::{HISTORY_SCANS_MAX, MODEL_BYTES_MAX, MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
+use crate::bounds::{HISTORY_SCANS_MAX, MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
 use crate::model::{
-    EuRange, Filter, InputSource, MatchPlant, Model, ModelInput, ModelOutput, ModelRole, MvId, PredictionId,
+    Address, EuRange, Filter, InputSource, MatchPlant, Model, ModelInput, ModelOutput, ModelRole, MvId, PredictionId,
     ValueSource,
 };
 use crate::quantity::{self, Problem, words};
-use crate::read::{Cx, ModelDraft, bias, check_count, no_such, tag, trust};
+use crate::read::{Cx, ModelDraft, bias, check_count, model_file, no_such, tag, trust};
 use crate::reader::{Field, Reader};
 use crate::tree::{Table, Value, shorten};
 use crate::units::Unit;
@@ -45,8 +42,9 @@ pub(crate) fn read(name: &str, mut r: Reader<'_>, cx: &Cx, models: &[ModelDraft]
     let at = models.iter().position(|m| m.name == name)?;
     let role = if models[at].is_map { ModelRole::Map } else { ModelRole::SoftSensor };
     let text = r.get("text").and_then(|f| f.text().map(str::to_owned)).unwrap_or_default();
-    let file = r.need("file", "\"models/name.onnx\"").and_then(|f| model_file(&f, cx));
-    let sha256 = sha256(&mut r, file.as_ref());
+    let file = r.need("file", "\"models/name.onnx\"").and_then(|f| model_file::file(&f, cx));
+    let sha256 = model_file::sha256(&mut r, file.as_ref());
+    let shadow = r.get("shadow").map(|f| model_file::shadow(&f, cx, role));
     let every = match r.get("every") {
         Some(f) if role == ModelRole::Map => {
             f.error(
@@ -115,11 +113,13 @@ pub(crate) fn read(name: &str, mut r: Reader<'_>, cx: &Cx, models: &[ModelDraft]
             match_plant: matched,
         });
     }
+    let shadow = shadow.map_or(Some(None), |read| read.map(Some));
     Some(Model {
         name: name.to_owned(),
         text,
         file: file?.0,
         sha256: sha256?,
+        shadow: shadow?,
         role,
         every: every?,
         inputs,
@@ -135,55 +135,7 @@ fn check_name_length(name: &str, field: &Field<'_>) {
     }
 }
 
-/// The path and the SHA-256 of the file's bytes.
-fn model_file(field: &Field<'_>, cx: &Cx) -> Option<(PathBuf, String)> {
-    let text = field.text()?;
-    let path = cx.path(text);
-    let problem = match std::fs::metadata(&path) {
-        Ok(m) if !m.is_file() => Problem::new(format!("{} is not a file", path.display())),
-        Ok(m) if m.len() > MODEL_BYTES_MAX => Problem::new(format!("{} has {} bytes", path.display(), m.len()))
-            .allowed(format!("at most {MODEL_BYTES_MAX}")),
-        Ok(_) => match std::fs::read(&path) {
-            Ok(bytes) => return Some((path, hex(&bytes))),
-            Err(e) => Problem::new(format!("{} cannot be read ({e})", path.display())),
-        },
-        Err(e) => {
-            let help = "The path is relative to the folder of the configuration file.";
-            Problem::new(format!("{} cannot be read ({e})", path.display())).allowed("an ONNX file").help(help)
-        }
-    };
-    field.error(problem);
-    None
-}
-
-/// SHA-256 in lower-case hex.
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn sha256(r: &mut Reader<'_>, file: Option<&(PathBuf, String)>) -> Option<String> {
-    let Some(field) = r.get("sha256") else {
-        let (_, actual) = file?;
-        let problem = Problem::new("'sha256' is missing: the model file may change unseen");
-        r.warning(problem.help(format!("Add sha256 = \"{actual}\".")));
-        return Some(actual.clone());
-    };
-    let text = field.text()?.to_ascii_lowercase();
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        field.error(Problem::new(format!("found \"{}\"", shorten(&text))).allowed("64 hexadecimal digits"));
-        return None;
-    }
-    let (path, actual) = file?;
-    if text != *actual {
-        let help = format!("If the new file is approved, write sha256 = \"{actual}\".");
-        field.error(
-            Problem::new(format!("{} has another SHA-256, {actual}", path.display())).allowed(text.clone()).help(help),
-        );
-    }
-    Some(text)
-}
-
-/// `"mv:feed"`, `"tag:TI-103"`, `"model:cB"`, or a table with `tag` or `model`, and `filter`, `delay`.
+/// `"mv:feed"`, `"tag:TI-103"`, `"model:cB"`, or a table with `tag`, `model` or `age`, and `filter`, `delay`.
 fn input(
     name: &str,
     field: &Field<'_>,
@@ -199,13 +151,21 @@ fn input(
     let mut r = field.table("model.*.inputs.*")?;
     let tag = r.get("tag");
     let model = r.get("model");
+    let age = r.get("age");
     let filter = r.get("filter").map_or(Some(Filter::None), |f| filter(&f));
     let delay = r.get("delay").map_or(Some(Duration::ZERO), |f| f.duration_or_zero());
-    let source = match (tag, model) {
-        (Some(f), None) => source(&f, &format!("tag:{}", f.text()?), cx, models, at, mvs)?,
-        (None, Some(f)) => source(&f, &format!("model:{}", f.text()?), cx, models, at, mvs)?,
+    let source = match (tag, model, age) {
+        (Some(f), None, None) => source(&f, &format!("tag:{}", f.text()?), cx, models, at, mvs)?,
+        (None, Some(f), None) => source(&f, &format!("model:{}", f.text()?), cx, models, at, mvs)?,
+        (None, None, Some(f)) => {
+            if filter.is_some_and(|f| f != Filter::None) || delay.is_some_and(|d| !d.is_zero()) {
+                f.error(Problem::new("an age has a filter or a delay").allowed("neither: it is exact at every scan"));
+            }
+            age_of(&f, cx, models[at].is_map)?
+        }
         _ => {
-            r.error(Problem::new("its source is not clear").allowed("either tag = \"...\" or model = \"...\""));
+            let allowed = "one of tag = \"...\", model = \"...\" and age = \"...\"";
+            r.error(Problem::new("its source is not clear").allowed(allowed));
             return None;
         }
     };
@@ -221,6 +181,20 @@ fn input(
         }
     }
     made(source, filter, delay)
+}
+
+/// `age = "CO"`: seconds since the newest usable sample of a tag was taken.
+fn age_of(field: &Field<'_>, cx: &Cx, is_map: bool) -> Option<InputSource> {
+    let id = cx.tag(field, field.text()?)?;
+    if is_map {
+        field.error(Problem::new("a map has no age input").allowed("a soft sensor: a map is a steady state"));
+    }
+    let unseen = |t: &crate::model::Tag| matches!(t.address, Address::Modbus(_)) && t.sampled_at.is_none();
+    if cx.with_tag(id, unseen).unwrap_or(false) {
+        let help = "Add sampled_at to the tag, or the age is only that of the last poll.";
+        field.warning(Problem::new("nobody says when the sample was taken").help(help));
+    }
+    Some(InputSource::Age(id))
 }
 
 fn source(

@@ -76,6 +76,7 @@ pub fn configured(
         text: String::new(),
         file: path,
         sha256: sha256(&bytes),
+        shadow: None,
         role: ModelRole::SoftSensor,
         every,
         inputs: inputs.iter().map(input).collect(),

@@ -18,12 +18,13 @@ use flyball_core::field::Field;
 use flyball_core::link::{LinkPlan, LinkSeat, link_pair};
 use flyball_core::ports::Clock;
 use flyball_core::record::ScanRecord;
+use flyball_models::LoadedModel;
 
 use crate::clock::SystemClock;
 use crate::engines::{self, LoadedEngines};
 use crate::error::StartError;
 use crate::keeper::{Keeper, Observer};
-use crate::publication::{Facts, Publisher};
+use crate::publication::{Facts, ModelFacts, Publisher};
 use crate::realtime::{self, Granted};
 use crate::service::channel::{Hello, ServerSettings};
 use crate::service::supervisor::{self, ServiceStatus, Supervisor};
@@ -259,10 +260,20 @@ fn instance_uri(config: &Config) -> String {
 }
 
 fn facts(config: &Config, loaded: &LoadedEngines) -> Facts {
+    let of = |file: &LoadedModel, hash: &str| ModelFacts {
+        hash: hash.to_owned(),
+        version: file.contract.version.clone(),
+        modes: file.contract.modes.iter().flat_map(|m| &m.modes).map(|m| m.name.clone()).collect(),
+    };
     Facts {
         version: env!("CARGO_PKG_VERSION").into(),
-        model_hashes: loaded.hashes.clone(),
-        model_versions: loaded.versions.clone(),
+        models: loaded.models.iter().zip(&config.models).map(|(file, model)| of(file, &model.sha256)).collect(),
+        shadows: loaded
+            .shadows
+            .iter()
+            .zip(&config.models)
+            .map(|(file, m)| Some(of(file.as_ref()?, m.shadow.as_ref().map_or("", |s| &s.sha256))))
+            .collect(),
         instance_uri: instance_uri(config),
     }
 }

@@ -252,7 +252,8 @@ fn pairs(config: &Config, clock: &Arc<SystemClock>) -> (Vec<LinkSeat>, Vec<flyba
 }
 
 fn no_engines(config: &Config) -> Engines {
-    Engines { predictors: config.models.iter().map(|_| None).collect(), optimizer: None }
+    let none = || config.models.iter().map(|_| None).collect();
+    Engines { predictors: none(), shadows: none(), optimizer: None }
 }
 
 /// A configuration of this many tags with every check switched on, made as a user would write it.

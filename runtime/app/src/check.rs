@@ -224,8 +224,12 @@ fn range(r: EuRange) -> String {
 fn write_model(out: &mut String, config: &Config, model: &Model) -> std::fmt::Result {
     let role = if model.role == ModelRole::Map { "map of the optimiser" } else { "soft sensor" };
     writeln!(out, "\nmodel {} ({role}), every {}: {}", model.name, duration_words(model.every), model.file.display())?;
+    if let Some(shadow) = &model.shadow {
+        writeln!(out, "  shadow: {}, never used for control", shadow.file.display())?;
+    }
     let source = |source: InputSource| match source {
         InputSource::Tag(tag) => config.tag(tag).name.clone(),
+        InputSource::Age(tag) => format!("age of {}", config.tag(tag).name),
         InputSource::Mv(mv) => config.mvs.get(mv.index()).map_or_else(String::new, |m| format!("mv {}", m.name)),
         InputSource::Prediction(p) => format!("prediction {}", prediction_name(config, p)),
     };

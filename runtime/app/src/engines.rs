@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use flyball_config::{Config, ModelRole};
+use flyball_config::{Config, Model, ModelRole};
 use flyball_core::controller::Engines;
 use flyball_core::ports::{Clock, Optimizer, Predictor};
 use flyball_models::{LoadedModel, load_model, sources_of};
@@ -14,12 +14,10 @@ use crate::error::StartError;
 pub struct LoadedEngines {
     /// For `Controller::new`.
     pub engines: Engines,
-    /// SHA-256 per model, hex.
-    pub hashes: Vec<String>,
-    /// Version text per model.
-    pub versions: Vec<String>,
     /// Training ranges etc. per model, for checks and words.
     pub models: Vec<LoadedModel>,
+    /// The shadow of each model, if it has one.
+    pub shadows: Vec<Option<LoadedModel>>,
 }
 
 /// How much the optimiser may work per solve.
@@ -46,10 +44,9 @@ pub fn load(config: &Config, clock: &dyn Clock) -> Result<LoadedEngines, StartEr
 pub fn load_with(config: &Config, clock: &dyn Clock, budget: SolveBudget) -> Result<LoadedEngines, StartError> {
     let refused = |e: flyball_models::ModelError| StartError(e.to_string());
     let mut loaded = LoadedEngines {
-        engines: Engines { predictors: Vec::new(), optimizer: None },
-        hashes: Vec::new(),
-        versions: Vec::new(),
+        engines: Engines { predictors: Vec::new(), shadows: Vec::new(), optimizer: None },
         models: Vec::new(),
+        shadows: Vec::new(),
     };
     for model in &config.models {
         let limit = match model.role {
@@ -66,8 +63,10 @@ pub fn load_with(config: &Config, clock: &dyn Clock, budget: SolveBudget) -> Res
             ModelRole::Map => None,
         };
         loaded.engines.predictors.push(predictor);
-        loaded.hashes.push(model.sha256.clone());
-        loaded.versions.push(file.contract.version.clone());
+        let shadow = shadow(config, model, limit, clock).map_err(refused)?;
+        let engine = shadow.as_ref().map(LoadedModel::predictor).transpose().map_err(refused)?;
+        loaded.engines.shadows.push(engine.map(|engine| Box::new(engine) as Box<dyn Predictor>));
+        loaded.shadows.push(shadow);
         loaded.models.push(file);
     }
     if let Some(settings) = &config.optimiser {
@@ -103,4 +102,22 @@ pub fn load_with(config: &Config, clock: &dyn Clock, budget: SolveBudget) -> Res
         loaded.engines.optimizer = Some(optimizer);
     }
     Ok(loaded)
+}
+
+/// The candidate beside a model: the same inputs, outputs and limits, another file.
+fn shadow(
+    config: &Config,
+    model: &Model,
+    limit: Duration,
+    clock: &dyn Clock,
+) -> Result<Option<LoadedModel>, flyball_models::ModelError> {
+    let Some(file) = &model.shadow else { return Ok(None) };
+    let candidate = Model {
+        name: format!("{} shadow", model.name),
+        file: file.file.clone(),
+        sha256: file.sha256.clone(),
+        shadow: None,
+        ..model.clone()
+    };
+    load_model(&candidate, &sources_of(config, &candidate), limit, clock).map(Some)
 }

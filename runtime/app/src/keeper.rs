@@ -229,6 +229,10 @@ impl Keeper {
                 let models = c.models.iter().map(|m| m.name.clone()).collect();
                 Action::ResetBias(ModelId(named("model", text(0)?, models)?))
             }
+            Method::Promote | Method::RollBack => {
+                let models = c.models.iter().map(|m| m.name.clone()).collect();
+                Action::SwapModel(ModelId(named("model", text(0)?, models)?), *method == Method::Promote)
+            }
         })
     }
 }
@@ -254,6 +258,9 @@ fn log(words: &Words, event: &Event) {
     match event {
         Event::Shed(_)
         | Event::BiasAtTotal(_, true)
+        | Event::Advice(_, _, true, _)
+        | Event::DomainAdvice(_, true)
+        | Event::ModelSwapped(..)
         | Event::MvOut(_)
         | Event::WriteRefused(..)
         | Event::PlcHeartbeat(false)

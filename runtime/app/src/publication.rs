@@ -2,9 +2,11 @@
 //!
 //! Every value carries the status of what it shows and, as source time, the time of the input snapshot it came from.
 
+mod methods;
 mod models;
 mod read;
 mod tree;
+mod watch;
 
 use flyball_config::Config;
 use flyball_core::outside::{Change, Directory, NodeValue};
@@ -15,7 +17,8 @@ use flyball_core::time::UtcOffset;
 use crate::timing::Timing;
 use crate::words::Words;
 
-pub use tree::{Facts, METHODS, Method};
+pub use methods::{METHODS, Method};
+pub use tree::{Facts, ModelFacts};
 
 /// What a node shows besides the record.
 pub struct Surroundings<'a> {

@@ -11,6 +11,9 @@ use flyball_core::optimum::{HeldBy, SolveStatus};
 use flyball_core::record::Event;
 use flyball_core::sample::{REFUSALS, SampleVerdict};
 use flyball_core::sensor::{Prediction, PredictionReason};
+use flyball_core::watch::Trigger;
+
+pub mod watch;
 
 /// Texts of one configuration.
 #[derive(Debug, Clone)]
@@ -164,6 +167,7 @@ impl Words {
             ShedCause::DeadlineMissed => format!("{} deadlines missed in a row", c.timing.shed_after),
             ShedCause::OptimiserFailed => "the optimiser failed too often in a row".into(),
             ShedCause::ForeignWriter(id) => format!("somebody else moved the setpoint of {}", c.mvs[id.index()].name),
+            ShedCause::ModelSwapped(id) => format!("model {} was swapped by an Engineer", c.models[id.index()].name),
         }
     }
 
@@ -250,6 +254,7 @@ impl Words {
             Outcome::TakesNoSamples => (false, "Refused: the configuration has no bias for this output.".into()),
             Outcome::SampleSeenBefore => (false, "Refused: a sample taken at this time was entered before.".into()),
             Outcome::Sample(id, verdict) => self.typed_sample(id, verdict),
+            Outcome::NotSwapped(why) => (false, watch::not_swapped(why)),
         }
     }
 
@@ -314,6 +319,17 @@ impl Words {
             Event::BiasAtTotal(i, false) => format!("bias of {} left its total", self.prediction(PredictionId(i))),
             Event::Solve(status) => format!("optimiser: {}", solve(status)),
             Event::Skipped(n) => format!("{n} scans skipped"),
+            Event::ModelSwapped(i, true) => format!("model {}: the shadow was promoted", c.models[i as usize].name),
+            Event::ModelSwapped(i, false) => format!("model {}: rolled back", c.models[i as usize].name),
+            Event::Advice(i, about, stands, sample) => {
+                let (name, text) = (self.prediction(flyball_config::PredictionId(i)), watch::trigger(about));
+                let word = if stands { "advice" } else { "advice ended" };
+                format!("{name}: {word} at sample {sample}: {text}")
+            }
+            Event::DomainAdvice(i, stands) => {
+                let word = if stands { "advice" } else { "advice ended" };
+                format!("model {}: {word}: {}", c.models[i as usize].name, watch::trigger(Trigger::Domain))
+            }
         }
     }
 

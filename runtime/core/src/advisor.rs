@@ -216,7 +216,7 @@ impl Advisor {
                 InputSource::Prediction(id) => {
                     (predictions[id.index()].get(), predictions[id.index()].status.is_good())
                 }
-                InputSource::Mv(_) => continue,
+                InputSource::Mv(_) | InputSource::Age(_) => continue,
             };
             line.push(value, !good, scans);
         }

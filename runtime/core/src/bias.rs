@@ -24,10 +24,17 @@ pub struct Shown {
     pub raw: Option<f64>,
     /// Half of the interval, EU, if there was one.
     pub half_width: Option<f64>,
+    /// By how much it was wider in the operating mode of that time; 1 for no wider.
+    pub factor: f64,
     /// Nothing was wrong with inputs, domain and output. An expired bias or a wide interval is no reason to refuse what would mend it.
     pub good: bool,
     /// The process had been steady.
     pub steady: bool,
+}
+
+impl Shown {
+    /// The prediction was Bad.
+    pub const NOTHING: Self = Self { raw: None, half_width: None, factor: 1.0, good: false, steady: false };
 }
 
 /// One remembered run.
@@ -85,12 +92,11 @@ impl BiasState {
             Confirm::Beyond(error) => error,
             Confirm::Never => f64::INFINITY,
         };
-        let nothing = Shown { raw: None, half_width: None, good: false, steady: false };
         Self {
             rule,
             plausible,
             confirm_beyond,
-            history: vec![Past { at: Timestamp::ZERO, shown: nothing, bias: 0.0 }; runs + 2],
+            history: vec![Past { at: Timestamp::ZERO, shown: Shown::NOTHING, bias: 0.0 }; runs + 2],
             next: 0,
             filled: 0,
             seen: [Timestamp::ZERO; SEEN],
@@ -150,7 +156,19 @@ impl BiasState {
         let error_after_bias = sample.zip(shown).map(|(y, shown)| y - shown);
         let half_width = past.and_then(|p| p.shown.half_width);
         let covered = error_after_bias.zip(half_width).map(|(error, half)| error.abs() <= half);
-        Some(SampleOutcome { output, taken, value: sample, raw, bias_before, error_after_bias, covered, verdict })
+        let (interval_factor, at_total) = (past.map_or(1.0, |p| p.shown.factor), self.at_total);
+        Some(SampleOutcome {
+            output,
+            taken,
+            value: sample,
+            raw,
+            bias_before,
+            error_after_bias,
+            covered,
+            interval_factor,
+            at_total,
+            verdict,
+        })
     }
 
     /// The rules, in this order. Ok is the error against the raw prediction at the sample time.

@@ -22,7 +22,7 @@ fn at(seconds: u64) -> Timestamp {
 }
 
 fn good(raw: f64) -> Shown {
-    Shown { raw: Some(raw), half_width: Some(0.01), good: true, steady: true }
+    Shown { raw: Some(raw), half_width: Some(0.01), factor: 1.0, good: true, steady: true }
 }
 
 /// Runs every 5 s up to 600 s, raw prediction rising by 0.001 each.
@@ -139,7 +139,7 @@ fn refused_when_there_was_no_prediction() {
     refused(&mut state(), 600, Some(1.1), 2, SampleVerdict::NoPrediction);
     // While it was Bad.
     let mut s = state();
-    s.remember(at(605), Shown { raw: None, half_width: None, good: false, steady: false });
+    s.remember(at(605), Shown::NOTHING);
     refused(&mut s, 610, Some(1.1), 607, SampleVerdict::NoPrediction);
 }
 

@@ -21,6 +21,8 @@ pub enum Action {
     LabSample(PredictionId, f64, Timestamp),
     /// Forget the bias of a model.
     ResetBias(ModelId),
+    /// Make a model's shadow the active model (true), or bring the original one back.
+    SwapModel(ModelId, bool),
     /// Acknowledge alarms and latched sheds.
     Acknowledge,
     /// Start the timing statistics anew.
@@ -68,6 +70,8 @@ pub enum Outcome {
     SampleSeenBefore,
     /// What became of a laboratory value.
     Sample(PredictionId, crate::sample::SampleVerdict),
+    /// A model was not swapped with its shadow.
+    NotSwapped(crate::shadow::SwapRefusal),
 }
 
 impl Action {
@@ -78,7 +82,7 @@ impl Action {
             Self::SetMode(_) | Self::Hold(_) | Self::MvService(..) | Self::LabSample(..) | Self::Acknowledge => {
                 Role::Operator
             }
-            Self::SetPrice(..) | Self::ResetBias(_) | Self::ResetTiming => Role::Engineer,
+            Self::SetPrice(..) | Self::ResetBias(_) | Self::SwapModel(..) | Self::ResetTiming => Role::Engineer,
         }
     }
 }

@@ -25,12 +25,15 @@ use crate::ports::{Optimizer, Phase, Predictor, Probe};
 use crate::record::{Event, MvRecord, ScanRecord};
 use crate::sensor::{Prediction, PredictionReason, SensorBank};
 use crate::time::ScanCycle;
+use crate::watch::Advice;
 use report::Before;
 
 /// Engines for the models of a configuration, contract-checked and in the configuration's order.
 pub struct Engines {
     /// One per model; None for maps.
     pub predictors: Vec<Option<Box<dyn Predictor>>>,
+    /// One per model; None for those without a shadow.
+    pub shadows: Vec<Option<Box<dyn Predictor>>>,
     /// The optimiser, if configured.
     pub optimizer: Option<Box<dyn Optimizer>>,
 }
@@ -65,10 +68,11 @@ impl Controller {
     /// `read_only`: never writes anything, whatever the mode asked for.
     #[must_use]
     pub fn new(config: &Config, engines: Engines, read_only: bool) -> Self {
-        let Engines { mut predictors, optimizer } = engines;
-        let sensors = SensorBank::new(config, |id: ModelId| {
+        let Engines { mut predictors, mut shadows, optimizer } = engines;
+        let active = |id: ModelId| {
             predictors[id.index()].take().expect("an engine for every soft sensor is loaded before the scan is built")
-        });
+        };
+        let sensors = SensorBank::new(config, active, |id: ModelId| shadows.get_mut(id.index())?.take());
         let advisor = Advisor::new(config, optimizer);
         let never = if read_only {
             Blocker::ReadOnly
@@ -121,6 +125,8 @@ impl Controller {
                 usable: vec![false; config.predictions.len()],
                 at_total: vec![false; config.predictions.len()],
                 out: vec![false; config.mvs.len()],
+                advice: vec![Advice::default(); config.predictions.len()],
+                domain: vec![false; config.models.len()],
                 refused_cycle: vec![u64::MAX; config.connections.len()],
                 ..Before::default()
             },
@@ -147,6 +153,7 @@ impl Controller {
         self.sensors.run(cycle, &inputs.samples, &record.tags, &mut self.predictions);
         record.predictions.copy_from_slice(&self.predictions);
         self.sensors.take_samples(&mut record.samples);
+        self.sensors.report(&mut record.models);
         probe.mark(Phase::Predict);
         let facts = self.judge(cycle, inputs, record, orders);
         self.optimise(cycle, record, probe);

@@ -28,6 +28,7 @@ fn mv() -> Mv {
         move_down: 4.0,
         move_per: Duration::from_secs(30),
         deadband: 0.2,
+        move_cost: 0.0,
         refresh: Duration::from_secs(20),
         verify: Verify { within: 0.1, by: Duration::from_secs(3) },
         move_cost: 0.0,

@@ -171,6 +171,12 @@ impl Conformal {
         }
     }
 
+    /// Forgets every sample: as after start.
+    pub fn restart(&mut self) {
+        (self.next, self.filled, self.miss) = (0, 0, 1.0 - self.rule.coverage);
+        self.half_width = self.file.size_at(self.rule.coverage);
+    }
+
     fn quantile(&self, level: f64) -> f64 {
         let recent = &self.recent[..self.filled];
         let share = |s: f64| {

@@ -3,6 +3,7 @@
 //! All waiting is outside. See docs/ARCHITECTURE.md for the five rooms and the one door.
 
 pub mod advisor;
+pub mod age;
 pub mod bias;
 pub mod bounds;
 pub mod command;
@@ -27,9 +28,11 @@ pub mod ports;
 pub mod record;
 pub mod sample;
 pub mod sensor;
+pub mod shadow;
 pub mod status;
 pub mod steady;
 pub mod time;
 pub mod value;
+pub mod watch;
 
 pub use flyball_config as config;

@@ -10,7 +10,7 @@
 //! `next` is small, pure and total so that it can be model-checked. It never starts in closed loop, never refuses to shed, and after a
 //! shed it returns by itself only when the configuration says so.
 
-use flyball_config::{ConnectionId, CvId, MvId, PredictionId, ReturnAfterShed};
+use flyball_config::{ConnectionId, CvId, ModelId, MvId, PredictionId, ReturnAfterShed};
 use serde::{Deserialize, Serialize};
 
 /// Who holds the setpoint (OFF / WARM / ON of APC suites).
@@ -88,6 +88,8 @@ pub enum ShedCause {
     OptimiserFailed,
     /// Somebody else moved a setpoint that is ours.
     ForeignWriter(MvId),
+    /// An Engineer swapped a model with its shadow: whoever closes the loop again shall know that it is another one.
+    ModelSwapped(ModelId),
 }
 
 /// Fixed rules of an application.
@@ -147,6 +149,8 @@ pub struct Facts {
     pub shed: Option<ShedCause>,
     /// The last deadline was met.
     pub deadline_met: bool,
+    /// A model was swapped in this scan: CLOSED LOOP is left, and asking for it begins anew, however a shed otherwise ends.
+    pub swapped: Option<ModelId>,
 }
 
 impl ModeState {
@@ -203,6 +207,11 @@ pub fn next(rules: &ModeRules, state: ModeState, facts: &Facts) -> ModeState {
         s.requested = if mode == Mode::ClosedLoop && rules.never != Blocker::None { s.requested } else { mode };
     }
 
+    if facts.swapped.is_some() {
+        s.arming = false;
+        s.advisory_scans = 0;
+    }
+
     // Leaving is always possible and comes first.
     if s.actual == Mode::ClosedLoop {
         if let Some(cause) = leave(&s, facts) {
@@ -217,6 +226,9 @@ pub fn next(rules: &ModeRules, state: ModeState, facts: &Facts) -> ModeState {
         } else if let Some(hold) = facts.hold {
             s.hold = hold;
         }
+    }
+    if facts.swapped.is_some() && s.requested == Mode::ClosedLoop {
+        s.requested = Mode::Advisory;
     }
     if s.requested == Mode::Off {
         s.actual = Mode::Off;
@@ -244,6 +256,9 @@ pub fn next(rules: &ModeRules, state: ModeState, facts: &Facts) -> ModeState {
 fn leave(s: &ModeState, facts: &Facts) -> Option<ShedCause> {
     if s.requested < Mode::ClosedLoop {
         return Some(ShedCause::Operator);
+    }
+    if let Some(model) = facts.swapped {
+        return Some(ShedCause::ModelSwapped(model));
     }
     if facts.shed.is_some() {
         return facts.shed;
@@ -288,6 +303,7 @@ mod tests {
         blocker: Blocker::None,
         shed: None,
         deadline_met: true,
+        swapped: None,
     };
 
     fn run(rules: &ModeRules, mut s: ModeState, facts: Facts, n: u32) -> ModeState {
@@ -350,6 +366,25 @@ mod tests {
             let s = run(&RULES, s, IN_LOOP, 1000);
             assert!(s.actual < Mode::ClosedLoop || facts.plc_wants == Some(1), "no return by itself: {facts:?}");
         }
+    }
+
+    #[test]
+    fn a_swapped_model_opens_the_loop_and_nothing_but_a_new_request_closes_it() {
+        let swapped = Some(ModelId(1));
+        for return_after_shed in [ReturnAfterShed::Operator, ReturnAfterShed::Automatic] {
+            let rules = ModeRules { return_after_shed, ..RULES };
+            let s = next(&rules, closed(), &Facts { swapped, command: Some(Mode::ClosedLoop), ..IN_LOOP });
+            assert_eq!((s.actual, s.shed), (Mode::Advisory, Some(ShedCause::ModelSwapped(ModelId(1)))));
+            let s = run(&rules, s, IN_LOOP, 1000);
+            assert_eq!((s.actual, s.requested, s.blocker), (Mode::Advisory, Mode::Advisory, Blocker::NotRequested));
+            let s = next(&rules, s, &Facts { command: Some(Mode::ClosedLoop), ..QUIET });
+            assert_eq!(next(&rules, s, &IN_LOOP).actual, Mode::ClosedLoop, "asked for again");
+        }
+        let arming = run(&RULES, ModeState::start(Mode::Advisory), QUIET, 10);
+        let arming = next(&RULES, arming, &Facts { command: Some(Mode::ClosedLoop), ..QUIET });
+        assert!(arming.arming);
+        let s = next(&RULES, arming, &Facts { swapped, ..IN_LOOP });
+        assert_eq!((s.actual, s.arming, s.requested), (Mode::Advisory, false, Mode::Advisory), "nor does it close now");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::image::{InputImage, OutputImage};
 use crate::interval::ErrorQuantiles;
 use crate::optimum::{Optimum, Problem};
 use crate::time::{ScanCycle, Timestamp};
+use crate::watch::basis::Basis;
 
 /// %I side: copies the newest readings into the image. Never waits.
 pub trait FieldInput {
@@ -43,6 +44,10 @@ pub trait Predictor: Send {
     }
     /// Forgets earlier runs. A model with memory sees equally spaced steps: after a gap it starts anew.
     fn reset(&mut self) {}
+    /// What its file says about its commissioning, for the watch. Asked once at start.
+    fn basis(&self) -> Basis {
+        Basis::default()
+    }
     /// What it remembers of earlier runs, empty for a model without memory. Kept by whoever replays from the middle.
     fn memory(&self) -> &[f32] {
         &[]

@@ -17,7 +17,10 @@ use crate::optimum::{HeldBy, Optimum};
 use crate::ports::PHASES;
 use crate::sample::Samples;
 use crate::sensor::Prediction;
+use crate::shadow::ModelReport;
 use crate::time::{ScanCycle, Timestamp};
+use crate::watch::OutputReport;
+use crate::watch::operating::OperatingMode;
 
 /// Something worth telling, in the order in which it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -42,6 +45,12 @@ pub enum Event {
     Solve(crate::optimum::SolveStatus),
     /// Scans were skipped.
     Skipped(u32),
+    /// A model and its shadow changed places: promoted, or rolled back (false).
+    ModelSwapped(u32, bool),
+    /// The watch over a prediction advises something, or no longer (false); at which accepted sample.
+    Advice(u32, crate::watch::Trigger, bool, u32),
+    /// A model was inside its domain for too little of a week, or no longer (false).
+    DomainAdvice(u32, bool),
 }
 
 /// One MV in one scan.
@@ -79,6 +88,8 @@ pub struct ScanRecord {
     pub predictions: Vec<Prediction>,
     /// Late samples of this scan and what became of each.
     pub samples: Samples,
+    /// Watch and shadow per model of the configuration.
+    pub models: Vec<ModelReport>,
     /// Newest optimiser answer.
     pub optimum: Optimum,
     /// The optimiser ran in this scan.
@@ -126,6 +137,7 @@ impl ScanRecord {
             tags: vec![Conditioned::WAITING; config.tags.len()],
             predictions: vec![Prediction::WAITING; config.predictions.len()],
             samples: Samples::new(),
+            models: config.models.iter().map(ModelReport::new).collect(),
             optimum: Optimum::default(),
             solved: false,
             prices: heapless::Vec::new(),
@@ -192,6 +204,9 @@ impl ScanRecord {
             w.option(s.error_after_bias);
             w.u64(s.covered.map_or(2, u64::from));
         }
+        for model in &self.models {
+            w.model(model);
+        }
         w.u64(self.optimum.status as u64 | u64::from(self.solved) << 8);
         w.f64(self.optimum.objective_now);
         w.f64(self.optimum.objective_optimum);
@@ -235,6 +250,44 @@ impl Writer<'_> {
     /// None is a NaN pattern that no `Value` can have.
     fn option(&mut self, x: Option<f64>) {
         self.f64(x.unwrap_or(f64::NAN));
+    }
+
+    fn model(&mut self, m: &ModelReport) {
+        let mode = match m.watch.mode {
+            OperatingMode::None => 0,
+            OperatingMode::Unknown => 1,
+            OperatingMode::Known(i) => 2 + u64::from(i),
+        };
+        self.u64(mode << 8 | u64::from(m.watch.advice.bits()));
+        self.option(m.watch.in_domain);
+        for o in &m.watch.outputs {
+            self.watched(o);
+        }
+        for psi in &m.watch.psi {
+            self.option(*psi);
+        }
+        let Some(shadow) = &m.shadow else { return };
+        self.u64(u64::from(shadow.promoted));
+        for value in &shadow.values {
+            self.option(*value);
+        }
+        for o in &shadow.watch.outputs {
+            self.watched(o);
+        }
+        for c in &shadow.compared {
+            self.u64(u64::from(c.samples));
+            self.f64(c.active.rmsep);
+            self.f64(c.shadow.rmsep);
+        }
+    }
+
+    fn watched(&mut self, o: &OutputReport) {
+        self.u64(u64::from(o.accepted) | u64::from(o.advice.bits()) << 32);
+        self.u64(u64::from(o.refused));
+        self.option(o.rmsep);
+        self.f64(o.cusum.high);
+        self.f64(o.cusum.low);
+        self.option(o.coverage);
     }
 
     fn sample(&mut self, s: &Sample) {

@@ -80,6 +80,10 @@ pub struct SampleOutcome {
     pub error_after_bias: Option<f64>,
     /// The sample lay inside the interval that was shown for that time; None when none was shown.
     pub covered: Option<bool>,
+    /// By how much that interval was wider for the operating mode; 1 for no wider.
+    pub interval_factor: f64,
+    /// The bias stands at its total after it.
+    pub at_total: bool,
     /// What became of it.
     pub verdict: SampleVerdict,
 }

@@ -1,9 +1,11 @@
 //! Soft sensors: features into models, outputs into predictions with a quality of their own. The second room of the scan.
 //!
-//! Here: what a prediction is, and the bank of all soft sensors. `sensor/run.rs` runs one model and judges its answer.
+//! Here: what a prediction is, and the bank of all soft sensors. `sensor/run.rs` feeds one soft sensor, `sensor/running.rs` runs its
+//! model and judges the answer.
 //! Between two runs a prediction keeps its old time: it is never re-stamped.
 
 mod run;
+pub(crate) mod running;
 
 use flyball_config::{Config, ModelId, ModelRole, PredictionId};
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,7 @@ use crate::domain::{DomainReading, Statistic};
 use crate::image::Sample;
 use crate::ports::Predictor;
 use crate::sample::{REFUSALS, SampleOutcome, SampleVerdict, Samples};
+use crate::shadow::{ModelReport, SwapRefusal};
 use crate::status::Status;
 use crate::time::{ScanCycle, Timestamp};
 use crate::value::Value;
@@ -168,13 +171,18 @@ pub struct SensorBank {
 
 impl SensorBank {
     /// Binds engines to the configuration. `engine` is called once per model of role `SoftSensor` and returns its predictor,
-    /// whose inputs and outputs are in the configuration's order.
-    pub fn new(config: &Config, mut engine: impl FnMut(ModelId) -> Box<dyn Predictor>) -> Self {
+    /// whose inputs and outputs are in the configuration's order; `shadow` once per model that has one.
+    pub fn new(
+        config: &Config,
+        mut engine: impl FnMut(ModelId) -> Box<dyn Predictor>,
+        mut shadow: impl FnMut(ModelId) -> Option<Box<dyn Predictor>>,
+    ) -> Self {
         let mut sensors = Vec::new();
         let mut first = 0u32;
         for (i, model) in config.models.iter().enumerate() {
             if model.role == ModelRole::SoftSensor {
-                sensors.push(Sensor::new(config, model, engine(ModelId(i as u32)), PredictionId(first)));
+                let id = ModelId(i as u32);
+                sensors.push(Sensor::new(config, id, engine(id), shadow(id), PredictionId(first)));
                 first += model.outputs.len() as u32;
             }
         }
@@ -197,11 +205,27 @@ impl SensorBank {
     }
 
     /// Forgets the biases of a model; false when it is no soft sensor.
-    pub fn reset_bias(&mut self, model: ModelId, config: &Config) -> bool {
-        let name = config.models.get(model.index()).map(|m| m.name.as_str());
-        let Some(sensor) = self.sensors.iter_mut().find(|s| Some(s.name()) == name) else { return false };
+    pub fn reset_bias(&mut self, model: ModelId) -> bool {
+        let Some(sensor) = self.sensors.iter_mut().find(|s| s.id() == model) else { return false };
         sensor.reset_bias();
         true
+    }
+
+    /// Swaps a model with its shadow: `promote`, or roll back. Nothing is allocated.
+    ///
+    /// # Errors
+    /// Why not; then nothing has changed.
+    pub fn swap(&mut self, model: ModelId, promote: bool) -> Result<(), SwapRefusal> {
+        self.sensors.iter_mut().find(|s| s.id() == model).ok_or(SwapRefusal::NoShadow)?.swap(promote)
+    }
+
+    /// Fills one report per model of the configuration; allocates nothing.
+    pub fn report(&self, reports: &mut [ModelReport]) {
+        for sensor in &self.sensors {
+            if let Some(report) = reports.get_mut(sensor.id().index()) {
+                sensor.report(report);
+            }
+        }
     }
 
     /// Offers a laboratory value that an operator typed.

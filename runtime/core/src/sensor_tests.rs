@@ -11,6 +11,7 @@ use crate::condition::Conditioner;
 use crate::domain::Pca;
 use crate::interval::ErrorQuantiles;
 use crate::ports::{PredictFault, TrustData};
+use crate::watch::basis::{Basis, ModeBasis, ModeSet};
 
 static EXAMPLE: LazyLock<Config> = LazyLock::new(|| {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/examples/r101.toml");
@@ -92,7 +93,7 @@ impl Bench {
         change(&mut config);
         let (answer, features) = (Arc::new(AtomicU64::new(1.1_f64.to_bits())), Arc::<[AtomicU64; 7]>::default());
         let fake = || Box::new(Fake { answer: Arc::clone(&answer), features: Arc::clone(&features) });
-        let bank = SensorBank::new(&config, |_| fake());
+        let bank = SensorBank::new(&config, |_| fake(), |_| None);
         let mut bench = Self {
             bank,
             conditioner: Conditioner::new(&config),
@@ -305,7 +306,7 @@ fn a_bias_at_its_total_calls_for_maintenance() {
     let p = b.pass(5);
     assert_eq!(state(&p), (Status::UncertainSensorNotAccurate, PredictionReason::BiasAtTotal));
     assert!(p.late.needs_maintenance && (p.bias - 0.1).abs() < 1e-12);
-    assert!(b.bank.reset_bias(ModelId(0), &b.config));
+    assert!(b.bank.reset_bias(ModelId(0)));
     let p = b.pass(5);
     assert_eq!((p.bias, p.late.needs_maintenance, state(&p).0), (0.0, false, Status::Good));
 }
@@ -379,10 +380,58 @@ fn without_data_in_the_file_there_is_no_doubt_to_show() {
     }
     let mut b = Bench::new();
     let (answer, features) = (Arc::clone(&b.answer), Arc::clone(&b.features));
-    b.bank = SensorBank::new(&b.config, |_| {
+    let bare = |_| -> Box<dyn Predictor> {
         Box::new(Bare(Fake { answer: Arc::clone(&answer), features: Arc::clone(&features) }))
-    });
+    };
+    b.bank = SensorBank::new(&b.config, bare, |_| None);
     let p = b.pass(600);
     assert_eq!((state(&p).0, p.interval(), p.domain, p.in_domain), (Status::Good, None, None, true));
     assert_eq!((p.late.coverage_aimed, p.late.coverage), (None, None));
+}
+
+/// The fake, with one operating mode: its inputs, and intervals `factor` times as wide.
+struct Moded(Fake, f64);
+
+impl Predictor for Moded {
+    fn inputs(&self) -> usize {
+        self.0.inputs()
+    }
+    fn outputs(&self) -> usize {
+        self.0.outputs()
+    }
+    fn input_range(&self, input: usize) -> (f64, f64) {
+        self.0.input_range(input)
+    }
+    fn predict(&mut self, features: &[f64], out: &mut [f64]) -> Result<(), PredictFault> {
+        self.0.predict(features, out)
+    }
+    fn trust(&self) -> TrustData {
+        self.0.trust()
+    }
+    fn basis(&self) -> Basis {
+        let mode = ModeBasis { name: "here".into(), centroid: vec![0.0; 7], radius: 1.0, factors: vec![self.1] };
+        let (mean, std) = (HERE.to_vec(), HERE.map(|x| 0.01 * x).to_vec());
+        Basis { modes: Some(ModeSet { mean, std, modes: vec![mode] }), ..Basis::default() }
+    }
+}
+
+#[test]
+fn an_operating_mode_with_larger_errors_widens_the_interval_and_what_is_learnt_in_it_counts_in_its_width() {
+    let widths = |factor: f64, error: f64| {
+        let mut b = Bench::new();
+        let (answer, features) = (Arc::clone(&b.answer), Arc::clone(&b.features));
+        let moded = |_| -> Box<dyn Predictor> {
+            Box::new(Moded(Fake { answer: Arc::clone(&answer), features: Arc::clone(&features) }, factor))
+        };
+        b.bank = SensorBank::new(&b.config, moded, |_| None);
+        let before = b.pass(900).half_width.expect("an interval");
+        let taken = b.second - 200;
+        b.analyse(1.1 + error, taken);
+        let after = b.pass(10);
+        assert_eq!(after.late.last.map(|l| l.1), Some(SampleVerdict::Accepted));
+        (before, after.half_width.expect("an interval"))
+    };
+    let (one, two) = (widths(1.0, 0.006), widths(2.0, 0.012));
+    assert!((two.0 - 2.0 * one.0).abs() < 1e-12, "{one:?} {two:?}");
+    assert!((two.1 - 2.0 * one.1).abs() < 1e-9 && one.1 != one.0, "{one:?} {two:?}");
 }

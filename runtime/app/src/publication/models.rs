@@ -7,6 +7,7 @@ use flyball_core::status::Status;
 
 use super::read::{Reading, View, number, text, whole};
 use super::tree::{Source, Tree, analog};
+use super::watch;
 use crate::words::{refusals, sample};
 
 /// What a node shows of a model.
@@ -69,6 +70,7 @@ pub(super) fn add(t: &mut Tree, config: &Config) {
             t.add(format!("{path}/{name}"), kind, text, Source::Model(m, item));
         }
         if soft_sensor {
+            watch::nodes(t, m, model);
             outputs(t, model, &path, &mut next);
         }
     }
@@ -132,10 +134,10 @@ impl View<'_> {
         let now = self.record.cycle.now;
         let own = || self.config.predictions.iter().zip(&self.record.predictions).filter(|(p, _)| p.model == m);
         let first = own().next().map(|(_, p)| p);
-        let of = |list: &[String]| (text(list.get(m.index()).map_or("", String::as_str)), Status::Good, now);
+        let of = |fact: Option<&String>| (text(fact.map_or("", String::as_str)), Status::Good, now);
         let value = match item {
-            ModelItem::Version => return of(&self.facts.model_versions),
-            ModelItem::Hash => return of(&self.facts.model_hashes),
+            ModelItem::Version => return of(self.active_file(m).map(|f| &f.version)),
+            ModelItem::Hash => return of(self.active_file(m).map(|f| &f.hash)),
             ModelItem::InDomain => {
                 return (Some(NodeValue::Flag(own().all(|(_, p)| p.in_domain))), Status::Good, now);
             }

@@ -1,6 +1,6 @@
 //! Reads one node's value, status and time out of a record.
 
-use flyball_config::{Config, CvId, InputSource, MvId, PredictionId};
+use flyball_config::{Config, CvId, InputSource, ModelId, MvId, PredictionId};
 use flyball_core::image::LinkState;
 use flyball_core::outside::NodeValue;
 use flyball_core::record::ScanRecord;
@@ -8,7 +8,7 @@ use flyball_core::status::Status;
 use flyball_core::time::{Timestamp, UtcOffset};
 
 use super::Surroundings;
-use super::tree::{Facts, Source, Statistic};
+use super::tree::{Facts, ModelFacts, Source, Statistic};
 use crate::words::{Words, link, plc_reason, reason, solve};
 
 /// Everything a node's value can come from.
@@ -118,6 +118,9 @@ impl View<'_> {
                 let scan = self.around.timing.summary(crate::timing::Measure::Scan);
                 number(scan.last as f64 * 1e-7 / self.config.timing.cycle.as_secs_f64())
             }
+            Source::Watch(m, watched) => {
+                super::watch::read(watched, &self.config.models[m.index()], self.facts, m, &r.models[m.index()])
+            }
             Source::SolveStatus => whole(r.optimum.status as u32),
             Source::SolveText => text(solve(r.optimum.status)),
             Source::ObjectiveNow => number(r.optimum.objective_now).filter(|_| solved),
@@ -135,6 +138,12 @@ impl View<'_> {
             Source::StatusBits => whole(r.status_bits),
             _ => None,
         }
+    }
+
+    /// The file that predicts now: the original one, or a promoted candidate.
+    pub(super) fn active_file(&self, model: ModelId) -> Option<&ModelFacts> {
+        let shadow = self.record.models[model.index()].shadow.as_ref();
+        self.facts.file(model, shadow.is_some_and(|s| s.promoted))
     }
 
     fn input(&self, source: Source) -> Reading {
@@ -238,6 +247,8 @@ fn sensitivities(config: &Config, r: &ScanRecord) -> Vec<String> {
         let input = map.inputs.get(s.input as usize)?;
         let unit = match input.source {
             InputSource::Tag(tag) => config.tag(tag).unit,
+            // A map reads no age.
+            InputSource::Age(_) => return None,
             InputSource::Mv(mv) => config.mvs[mv.index()].unit,
             InputSource::Prediction(id) => {
                 let at = config.predictions[id.index()];

@@ -3,11 +3,13 @@
 //! Names follow the domain guide's model (Identification, Status, Timing, Inputs, Models, Optimiser, Handshake). Paths are stable: they
 //! are the NodeIds.
 
-use flyball_config::{Config, CvId, ModelId, MvId, PredictionId, Role, TagId, TagRole, ValueSource};
+use flyball_config::{Config, CvId, ModelId, MvId, PredictionId, TagId, TagRole, ValueSource};
 use flyball_core::mode::Mode;
-use flyball_core::outside::{Directory, MethodSpec, NodeKind, NodeSpec, NodeValue, UnitSpec, WrittenBy};
+use flyball_core::outside::{Directory, NodeKind, NodeSpec, NodeValue, UnitSpec, WrittenBy};
 
+use super::methods::{METHODS, Method, methods};
 use super::models::{self, ModelItem, PredictionItem};
+use super::watch::Watched;
 use crate::timing::Measure;
 use crate::words::{SOLVE_STATES, mode, solve};
 
@@ -16,12 +18,30 @@ use crate::words::{SOLVE_STATES, mode, solve};
 pub struct Facts {
     /// Version of the program.
     pub version: String,
-    /// SHA-256 per model, hex, in the order of `Config::models`.
-    pub model_hashes: Vec<String>,
-    /// Version text per model.
-    pub model_versions: Vec<String>,
+    /// Files of the models, in the order of `Config::models`.
+    pub models: Vec<ModelFacts>,
+    /// Files of their shadows.
+    pub shadows: Vec<Option<ModelFacts>>,
     /// `urn:<host>:flyball:<application>`.
     pub instance_uri: String,
+}
+
+/// Facts about one model file.
+#[derive(Debug, Clone, Default)]
+pub struct ModelFacts {
+    /// SHA-256, hex.
+    pub hash: String,
+    /// Version text.
+    pub version: String,
+    /// Names of its operating modes.
+    pub modes: Vec<String>,
+}
+
+impl Facts {
+    /// The original file of a model, or its candidate.
+    pub(super) fn file(&self, id: ModelId, candidate: bool) -> Option<&ModelFacts> {
+        if candidate { self.shadows.get(id.index())?.as_ref() } else { self.models.get(id.index()) }
+    }
 }
 
 /// Where a node takes its value from.
@@ -59,6 +79,7 @@ pub(super) enum Source {
     TagAge(TagId),
     Link(u32),
     Model(ModelId, ModelItem),
+    Watch(ModelId, Watched),
     Prediction(PredictionId, PredictionItem),
     SolveStatus,
     SolveText,
@@ -105,39 +126,6 @@ pub(super) enum Statistic {
     P999,
     Max,
 }
-
-/// Methods, in the order of `Directory::methods`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
-    /// SetMode(mode, comment).
-    SetMode,
-    /// Hold(on).
-    Hold,
-    /// Acknowledge().
-    Acknowledge,
-    /// ResetCounters().
-    ResetCounters,
-    /// SetPrice(name, value).
-    SetPrice,
-    /// SetMvService(name, in service).
-    SetMvService,
-    /// EnterLabSample(output, value, sample time, comment).
-    EnterLabSample,
-    /// ResetBias(model).
-    ResetBias,
-}
-
-/// All methods in the order of the directory.
-pub const METHODS: [Method; 8] = [
-    Method::SetMode,
-    Method::Hold,
-    Method::Acknowledge,
-    Method::ResetCounters,
-    Method::SetPrice,
-    Method::SetMvService,
-    Method::EnterLabSample,
-    Method::ResetBias,
-];
 
 pub(super) struct Tree {
     nodes: Vec<NodeSpec>,
@@ -379,70 +367,4 @@ fn handshake(t: &mut Tree, config: &Config) {
     for (name, kind, text, source) in rows {
         t.add(format!("Handshake/{name}"), kind, text, source);
     }
-}
-
-fn methods() -> Vec<MethodSpec> {
-    let modes = NodeKind::Enumeration([Mode::Off, Mode::Advisory, Mode::ClosedLoop].map(|m| mode(m).into()).to_vec());
-    let argument = |name: &str, text: &str, kind: NodeKind| (name.to_string(), text.to_string(), kind);
-    let comment = || argument("comment", "Why, for the audit log", NodeKind::Text);
-    METHODS
-        .iter()
-        .map(|method| {
-            let (path, text, inputs, role) = match method {
-                Method::SetMode => (
-                    "SetMode",
-                    "Asks for a mode: 0 OFF, 1 ADVISORY, 2 CLOSED LOOP",
-                    vec![argument("mode", "0, 1 or 2", modes.clone()), comment()],
-                    Role::Operator,
-                ),
-                Method::Hold => (
-                    "Hold",
-                    "Freezes or releases the setpoints",
-                    vec![argument("on", "true freezes", NodeKind::Flag)],
-                    Role::Operator,
-                ),
-                Method::Acknowledge => ("Acknowledge", "Acknowledges a latched shed", vec![], Role::Operator),
-                Method::ResetCounters => {
-                    ("Timing/ResetCounters", "Starts the timing statistics anew", vec![], Role::Engineer)
-                }
-                Method::SetPrice => (
-                    "Optimiser/SetPrice",
-                    "Changes a price of the objective",
-                    vec![
-                        argument("name", "Name of the price", NodeKind::Text),
-                        argument("value", "New price", NodeKind::Number),
-                        comment(),
-                    ],
-                    Role::Engineer,
-                ),
-                Method::SetMvService => (
-                    "Optimiser/SetMvService",
-                    "Takes an MV in or out of service",
-                    vec![
-                        argument("name", "Name of the MV", NodeKind::Text),
-                        argument("inService", "true: in service", NodeKind::Flag),
-                    ],
-                    Role::Operator,
-                ),
-                Method::EnterLabSample => (
-                    "Models/EnterLabSample",
-                    "Enters a laboratory value with the time the sample was taken",
-                    vec![
-                        argument("output", "model.output", NodeKind::Text),
-                        argument("value", "Result in EU", NodeKind::Number),
-                        argument("sampleTime", "When the sample was taken (UTC)", NodeKind::Time),
-                        comment(),
-                    ],
-                    Role::Operator,
-                ),
-                Method::ResetBias => (
-                    "Models/ResetBias",
-                    "Forgets the bias of a model",
-                    vec![argument("model", "Name of the model", NodeKind::Text)],
-                    Role::Engineer,
-                ),
-            };
-            MethodSpec { path: path.into(), text: text.into(), inputs, role }
-        })
-        .collect()
 }

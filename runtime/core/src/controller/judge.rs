@@ -116,6 +116,7 @@ impl Controller {
             blocker,
             shed,
             deadline_met: counters.last_met,
+            swapped: orders.swapped,
         }
     }
 

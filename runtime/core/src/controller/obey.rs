@@ -1,12 +1,12 @@
 //! Obey: applies the commands of a scan. Whoever sent them, each is validated again here.
 
-use flyball_config::PredictionId;
+use flyball_config::{ModelId, PredictionId};
 
 use super::Controller;
 use crate::command::{Action, Answer, Command, Outcome};
 use crate::image::InputImage;
 use crate::mode::{Blocker, Mode};
-use crate::record::ScanRecord;
+use crate::record::{Event, ScanRecord};
 use crate::sensor::LabAnswer;
 use crate::time::{ScanCycle, Timestamp};
 
@@ -16,6 +16,7 @@ pub(super) struct Orders {
     pub(super) mode: Option<Mode>,
     pub(super) hold: Option<bool>,
     pub(super) acknowledge: bool,
+    pub(super) swapped: Option<ModelId>,
 }
 
 impl Controller {
@@ -24,6 +25,9 @@ impl Controller {
         let mut orders = Orders::default();
         for command in &inputs.commands {
             let outcome = self.obey_one(cycle.now, command, &mut orders);
+            if let (Action::SwapModel(model, promote), Outcome::Done) = (command.action, outcome) {
+                record.event(Event::ModelSwapped(model.0, promote));
+            }
             // As many answers as commands fit.
             let _ = record.answers.push(Answer { id: command.id, outcome });
         }
@@ -73,12 +77,19 @@ impl Controller {
             }
             Action::LabSample(id, value, taken) => self.lab_sample(id, value, taken, now),
             Action::ResetBias(model) => {
-                if self.sensors.reset_bias(model, &self.config) {
+                if self.sensors.reset_bias(model) {
                     Outcome::Done
                 } else {
                     Outcome::Unknown
                 }
             }
+            Action::SwapModel(model, promote) => match self.sensors.swap(model, promote) {
+                Ok(()) => {
+                    orders.swapped = Some(model);
+                    Outcome::Done
+                }
+                Err(why) => Outcome::NotSwapped(why),
+            },
             Action::Acknowledge => {
                 orders.acknowledge = true;
                 Outcome::Done

@@ -4,6 +4,7 @@ use super::Controller;
 use crate::image::{InputImage, LinkState};
 use crate::optimum::SolveStatus;
 use crate::record::{Event, ScanRecord};
+use crate::watch::{Advice, Trigger};
 
 /// What was true in the scan before.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +14,8 @@ pub(super) struct Before {
     pub(super) usable: Vec<bool>,
     pub(super) at_total: Vec<bool>,
     pub(super) out: Vec<bool>,
+    pub(super) advice: Vec<Advice>,
+    pub(super) domain: Vec<bool>,
     pub(super) solve: SolveStatus,
     pub(super) refused_cycle: Vec<u64>,
 }
@@ -59,9 +62,29 @@ impl Controller {
                 }
             }
         }
+        self.report_advice(record);
+        let before = &mut self.before;
         if record.solved && record.optimum.status != before.solve {
             before.solve = record.optimum.status;
             record.event(Event::Solve(record.optimum.status));
+        }
+    }
+
+    /// Advice that came or went: of predictions, then of models.
+    fn report_advice(&mut self, record: &mut ScanRecord) {
+        for (i, at) in (0u32..).zip(&self.config.predictions) {
+            let watched = &record.models[at.model.index()].watch.outputs[at.output as usize];
+            let (now, sample) = (watched.advice, watched.accepted);
+            let before = std::mem::replace(&mut self.before.advice[i as usize], now);
+            for trigger in Trigger::ALL.into_iter().filter(|t| now.contains(*t) != before.contains(*t)) {
+                record.event(Event::Advice(i, trigger, now.contains(trigger), sample));
+            }
+        }
+        for i in 0..record.models.len() {
+            let now = record.models[i].watch.advice.contains(Trigger::Domain);
+            if std::mem::replace(&mut self.before.domain[i], now) != now {
+                record.event(Event::DomainAdvice(i as u32, now));
+            }
         }
     }
 }
