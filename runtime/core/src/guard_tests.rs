@@ -31,7 +31,6 @@ fn mv() -> Mv {
         move_cost: 0.0,
         refresh: Duration::from_secs(20),
         verify: Verify { within: 0.1, by: Duration::from_secs(3) },
-        move_cost: 0.0,
         travel_per_hour: None,
         critical: false,
     }
