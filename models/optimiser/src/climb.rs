@@ -8,6 +8,9 @@
 //! One iteration evaluates one candidate of every start that still climbs, in one batched run of the model. Bounded by the iteration budget;
 //! a search can be left after any iteration and go on later. Nothing is allocated and nothing is random: same question, same bits.
 
+use flyball_core::ports::Probe;
+
+use crate::curvature;
 use crate::halton::spread;
 use crate::levels::{Key, LEVELS_MAX, VIOLATION_STEP};
 use crate::nlp::{Nlp, Trial};
@@ -78,6 +81,17 @@ pub struct Progress {
     pub settled: bool,
     /// The start that found the incumbent has converged.
     pub converged: bool,
+}
+
+/// What became of a search in one scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worked {
+    /// It goes on in the next scan.
+    Unfinished,
+    /// It may be answered.
+    Complete,
+    /// The clock ended it; it may be answered.
+    OverBudget,
 }
 
 /// The search and its memory.
@@ -230,6 +244,32 @@ impl Search {
         self.progress.settled = settled;
         self.progress.converged = self.climbers[self.best_start].converged;
         !settled
+    }
+
+    /// Iterates until nothing climbs any more or the iterations of the solve are used up: complete. Before that it stops when those of
+    /// one scan are used up, to go on later, or when the clock ran out.
+    pub fn work(&mut self, nlp: &mut dyn Nlp, iterations: u32, of_scan: u32, probe: &mut dyn Probe) -> Worked {
+        for in_scan in 0.. {
+            if self.progress.settled || self.progress.iterations >= iterations {
+                break;
+            }
+            if in_scan == of_scan {
+                return Worked::Unfinished;
+            }
+            if probe.over_budget() {
+                return Worked::OverBudget;
+            }
+            self.iterate(nlp);
+        }
+        Worked::Complete
+    }
+
+    /// Whether the incumbent is worth leaving `stay`: it meets other limits, or costs less by more than `gain`.
+    #[must_use]
+    pub fn worth_leaving(&self, stay: &Key, gain: f64) -> bool {
+        let best = &self.best_key;
+        let same_limits = best.limits_no_worse_than(stay) && stay.limits_no_worse_than(best);
+        !same_limits || stay.cost - best.cost > gain.max(0.0)
     }
 
     /// The most important level that the incumbent does not meet becomes the least important for the rest of the search: what cannot be met
@@ -434,44 +474,8 @@ fn learn(climber: &mut Climber, candidate: &Trial, scale: f64, change: &mut [f64
             *bend -= multiplier * (new - old);
         }
     }
-    // climber.base is replaced by the caller: its gradient serves as memory for H s.
-    let hessian_step = &mut climber.base.gradient;
-    let mut curved = 0.0;
-    for i in 0..n {
-        hessian_step[i] = climber.hessian[i * n..(i + 1) * n].iter().zip(change.iter()).map(|(h, s)| h * s).sum();
-        curved += hessian_step[i] * change[i];
-    }
-    let measured: f64 = bend.iter().zip(change.iter()).map(|(y, s)| y * s).sum();
-    if !(curved > 1e-20 && measured.is_finite()) {
-        return;
-    }
-    let theta = if measured >= 0.2 * curved { 1.0 } else { 0.8 * curved / (curved - measured) };
-    for (y, hs) in bend.iter_mut().zip(hessian_step.iter()) {
-        *y = theta * *y + (1.0 - theta) * hs;
-    }
-    let damped: f64 = bend.iter().zip(change.iter()).map(|(y, s)| y * s).sum();
-    for i in 0..n {
-        let (by_bend, by_step) = (bend[i] / damped, hessian_step[i] / curved);
-        let row = &mut climber.hessian[i * n..(i + 1) * n];
-        for ((h, y), hs) in row.iter_mut().zip(bend.iter()).zip(hessian_step.iter()) {
-            *h += by_bend * y - by_step * hs;
-        }
-    }
-    // The inverse by the same update (Sherman and Morrison): V - (V y s' + s y'V) / s'y + (1 + y'V y / s'y) s s' / s'y.
-    let bent = &mut climber.base.gradient;
-    let mut quadratic = 0.0;
-    for i in 0..n {
-        bent[i] = climber.inverse[i * n..(i + 1) * n].iter().zip(bend.iter()).map(|(v, y)| v * y).sum();
-        quadratic += bent[i] * bend[i];
-    }
-    let outer = (1.0 + quadratic / damped) / damped;
-    for i in 0..n {
-        let (by_step, by_bent) = (outer * change[i] - bent[i] / damped, change[i] / damped);
-        let row = &mut climber.inverse[i * n..(i + 1) * n];
-        for ((v, s), vy) in row.iter_mut().zip(change.iter()).zip(bent.iter()) {
-            *v += by_step * s - by_bent * vy;
-        }
-    }
+    // climber.base is replaced by the caller: its gradient serves as memory.
+    curvature::update(&mut climber.hessian, &mut climber.inverse, change, bend, &mut climber.base.gradient);
 }
 
 fn copy(to: &mut Trial, from: &Trial) {

@@ -7,6 +7,7 @@
 
 mod answer;
 pub mod climb;
+mod curvature;
 mod domain;
 mod expression;
 pub mod gains;

@@ -10,7 +10,7 @@ use flyball_core::optimum::{CvProblem, MvProblem, Optimum, Problem, SolveStatus}
 use flyball_core::ports::{Clock, NoProbe, Optimizer, Probe};
 
 use crate::answer::Answer;
-use crate::climb::Search;
+use crate::climb::{Search, Worked};
 use crate::domain::DomainCost;
 use crate::levels::Key;
 use crate::map::Map;
@@ -192,23 +192,27 @@ impl SteadyOptimizer {
 
     fn fits(&self, problem: &Problem) -> bool {
         let fixed = &self.steady.fixed;
-        let finite = |mv: &MvProblem| {
-            [mv.now, mv.move_up, mv.move_down].iter().all(|v| v.is_finite()) && !mv.low.is_nan() && !mv.high.is_nan()
-        };
-        let sound = |cv: &CvProblem| {
-            (cv.map_output as usize) < fixed.map.outputs()
-                && cv.scale > 0.0
-                && cv.scale.is_finite()
-                && !cv.low.is_nan()
-                && !cv.high.is_nan()
-        };
         problem.mvs.len() == self.stay.point.len()
             && problem.cvs.len() == self.stay.rows.len()
             && problem.inputs.len() == fixed.ranges.len()
             && problem.inputs.iter().chain(&problem.output_bias).chain(&problem.prices).all(|v| v.is_finite())
-            && problem.mvs.iter().all(finite)
-            && problem.cvs.iter().all(sound)
+            && sound(problem, fixed.map.outputs())
     }
+}
+
+/// MVs and CVs of a problem are numbers that can be worked with; `outputs` are those of the map.
+pub(crate) fn sound(problem: &Problem, outputs: usize) -> bool {
+    let mv = |mv: &MvProblem| {
+        [mv.now, mv.move_up, mv.move_down].iter().all(|v| v.is_finite()) && !mv.low.is_nan() && !mv.high.is_nan()
+    };
+    let cv = |cv: &CvProblem| {
+        (cv.map_output as usize) < outputs
+            && cv.scale > 0.0
+            && cv.scale.is_finite()
+            && !cv.low.is_nan()
+            && !cv.high.is_nan()
+    };
+    problem.mvs.iter().all(mv) && problem.cvs.iter().all(cv)
 }
 
 impl Optimizer for SteadyOptimizer {
@@ -251,31 +255,20 @@ impl Optimizer for SteadyOptimizer {
             self.answer.failed(&self.steady.problem, optimum);
             return true;
         }
-        let mut in_scan = 0;
-        let mut caught = false;
-        while !self.search.progress().settled && self.search.progress().iterations < self.iterations {
-            if in_scan == self.iterations_per_scan {
-                return false;
-            }
-            if probe.over_budget() {
-                caught = true;
-                break;
-            }
-            self.search.iterate(&mut self.steady);
-            in_scan += 1;
+        let worked = self.search.work(&mut self.steady, self.iterations, self.iterations_per_scan, probe);
+        if worked == Worked::Unfinished {
+            return false;
         }
         optimum.iterations = self.search.progress().iterations;
         optimum.objective_now = self.stay_objective;
-        let best = self.search.best_key;
-        let same_limits = best.limits_no_worse_than(&self.stay_key) && self.stay_key.limits_no_worse_than(&best);
-        let worth_it = !same_limits || self.stay_key.cost - best.cost > self.accept_if_gain.max(0.0);
+        let worth_it = self.search.worth_leaving(&self.stay_key, self.accept_if_gain);
         if worth_it {
             self.answer.go(&mut self.steady, &mut self.search, &self.stay_key, optimum);
         } else {
             self.answer.stay(&mut self.steady, &self.stay, self.stay_objective, optimum);
         }
         optimum.status = match () {
-            () if caught => SolveStatus::TimeLimit,
+            () if worked == Worked::OverBudget => SolveStatus::TimeLimit,
             () if optimum.cvs.iter().any(|cv| cv.given_up) => SolveStatus::InfeasibleRelaxed,
             () if !worth_it => SolveStatus::NoGain,
             () if self.search.progress().converged => SolveStatus::Optimal,

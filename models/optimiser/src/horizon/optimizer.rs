@@ -14,12 +14,12 @@ use super::blocks::{Blocks, HORIZON_MVS_MAX, STEPS_MAX};
 use super::dynamics::Dynamics;
 use super::plant::{Columns, Plant};
 use super::problem::{Fixed, Horizon};
-use crate::climb::Search;
+use crate::climb::{Search, Worked};
 use crate::domain::DomainCost;
 use crate::levels::Key;
 use crate::nlp::{Nlp, ROWS_MAX, Trial, VARIABLES_MAX};
 use crate::objective::Objective;
-use crate::optimiser::{Budget, CannotOptimise, ITERATIONS_MAX, STARTS_MAX};
+use crate::optimiser::{Budget, CannotOptimise, ITERATIONS_MAX, STARTS_MAX, sound};
 use crate::setup::Setup;
 
 /// A time budget is filled to this share, because the calibration ran on an idle machine.
@@ -261,22 +261,11 @@ impl HorizonOptimizer {
 
     fn fits(&self, problem: &Problem) -> bool {
         let columns = self.horizon.plant.columns();
-        let finite = |mv: &MvProblem| {
-            [mv.now, mv.move_up, mv.move_down].iter().all(|v| v.is_finite()) && !mv.low.is_nan() && !mv.high.is_nan()
-        };
-        let sound = |cv: &CvProblem| {
-            (cv.map_output as usize) < columns.outputs.len()
-                && cv.scale > 0.0
-                && cv.scale.is_finite()
-                && !cv.low.is_nan()
-                && !cv.high.is_nan()
-        };
         problem.mvs.len() == self.horizon.mvs()
             && problem.cvs.len() == self.answer.cvs()
             && problem.inputs.len() == columns.inputs.len()
             && problem.inputs.iter().chain(&problem.prices).all(|v| v.is_finite())
-            && problem.mvs.iter().all(finite)
-            && problem.cvs.iter().all(sound)
+            && sound(problem, columns.outputs.len())
     }
 
     /// The plan that stays.
@@ -330,24 +319,13 @@ impl Optimizer for HorizonOptimizer {
             self.answer.failed(&self.horizon.problem, optimum);
             return true;
         }
-        let mut in_scan = 0;
-        let mut caught = false;
-        while !self.search.progress().settled && self.search.progress().iterations < self.iterations {
-            if in_scan == self.iterations_per_scan {
-                return false;
-            }
-            if probe.over_budget() {
-                caught = true;
-                break;
-            }
-            self.search.iterate(&mut self.horizon);
-            in_scan += 1;
+        let worked = self.search.work(&mut self.horizon, self.iterations, self.iterations_per_scan, probe);
+        if worked == Worked::Unfinished {
+            return false;
         }
         optimum.iterations = self.search.progress().iterations;
         optimum.objective_now = self.stay_objective;
-        let best = self.search.best_key;
-        let same_limits = best.limits_no_worse_than(&self.stay_key) && self.stay_key.limits_no_worse_than(&best);
-        let worth_it = !same_limits || self.stay_key.cost - best.cost > self.accept_if_gain.max(0.0);
+        let worth_it = self.search.worth_leaving(&self.stay_key, self.accept_if_gain);
         if worth_it {
             for (v, share) in self.search.best.point.iter().enumerate() {
                 self.plan[v] = self.horizon.eu(v, *share);
@@ -359,7 +337,7 @@ impl Optimizer for HorizonOptimizer {
         }
         self.has_plan = true;
         optimum.status = match () {
-            () if caught => SolveStatus::TimeLimit,
+            () if worked == Worked::OverBudget => SolveStatus::TimeLimit,
             () if optimum.cvs.iter().any(|cv| cv.given_up) => SolveStatus::InfeasibleRelaxed,
             () if !worth_it => SolveStatus::NoGain,
             () if self.search.progress().converged => SolveStatus::Optimal,
