@@ -3,6 +3,7 @@
 //! `VirtualRun` is the shipped executive, controller and models against the simulated PLC, without sockets: hours in seconds, the same
 //! bits every run.
 
+pub mod campaign;
 pub mod te4;
 
 use std::path::{Path, PathBuf};
