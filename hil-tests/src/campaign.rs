@@ -43,7 +43,8 @@ impl Row {
         let start = format!("| {} |", self.id);
         let wanted = self.line();
         if update {
-            let lines: Vec<&str> = text.lines().map(|l| if l.starts_with(&start) { wanted.as_str() } else { l }).collect();
+            let lines: Vec<&str> =
+                text.lines().map(|l| if l.starts_with(&start) { wanted.as_str() } else { l }).collect();
             assert!(lines.contains(&wanted.as_str()), "give docs/FAULTS.md a line that begins with {start}");
             let text = lines.join("\n") + "\n";
             file.seek(SeekFrom::Start(0)).and_then(|_| file.set_len(0)).expect("docs/FAULTS.md can be emptied");
@@ -51,6 +52,10 @@ impl Row {
             return;
         }
         let found = text.lines().find(|l| l.starts_with(&start));
-        assert_eq!(found, Some(wanted.as_str()), "docs/FAULTS.md says something else (UPDATE_SNAPSHOTS=1 writes the row)");
+        assert_eq!(
+            found,
+            Some(wanted.as_str()),
+            "docs/FAULTS.md says something else (UPDATE_SNAPSHOTS=1 writes the row)"
+        );
     }
 }
