@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use flyball_config::{EuRange, Filter, Model, ModelInput, ModelOutput, ModelRole, Trust};
 use flyball_core::ports::Predictor;
+use flyball_core::state::Archive;
 use flyball_models::{LoadedModel, ModelError, Network, OnnxPredictor, Refusal, SourceInfo, load_bytes};
 use onnx::{Onnx, Random, dims, float, int, ints};
 use prost::Message;
