@@ -249,6 +249,7 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
         check_count(place, &(0..0), "predictions", predictions.len(), PREDICTIONS_MAX);
         Some(Config {
             file: file.to_path_buf(),
+            sources: std::iter::once(place.source).chain(sheets.iter().map(|s| &s.source)).cloned().collect(),
             signature: signature(place.source, &sheets, &models),
             app: app?,
             timing: timing?,
