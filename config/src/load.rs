@@ -234,6 +234,7 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
     }
     let handshake = read::handshake::read(handshake_field, &cx);
     let server = read::server::read(r.get("server"), &cx);
+    let recorder = read::recorder::read(r.get("recorder"), &cx);
     word_orders(place, &cx);
     {
         let mut list = place.sink.diagnostics.borrow_mut();
@@ -263,6 +264,7 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
             cvs: cvs.into_iter().collect::<Option<_>>()?,
             handshake,
             server,
+            recorder: recorder?,
         })
     })();
     (config, sheets)

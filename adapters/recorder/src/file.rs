@@ -184,15 +184,23 @@ impl OpenFile {
     ///
     /// # Errors
     /// What the operating system says; the file stays readable up to the last whole chunk.
-    pub fn finish(mut self) -> io::Result<()> {
-        self.flush()?;
+    pub fn finish(mut self) -> Result<(), Unfinished> {
+        self.flush().map_err(|error| Unfinished { chunk_lost: true, error })?;
         let good = self.writer.written();
-        let done = self.writer.finish().and_then(|file| file.sync_all());
-        if done.is_err() {
+        self.writer.finish().and_then(|file| file.sync_all()).map_err(|error| {
             let _ = self.file.set_len(good);
-        }
-        done
+            Unfinished { chunk_lost: false, error }
+        })
     }
+}
+
+/// A file that could not be ended.
+#[derive(Debug)]
+pub struct Unfinished {
+    /// The scans of the open chunk are not in it.
+    pub chunk_lost: bool,
+    /// Why.
+    pub error: io::Error,
 }
 
 /// The sentence of a message of `/events`.

@@ -15,7 +15,7 @@ use flyball_config::Recorder as Settings;
 use flyball_core::record::ScanRecord;
 use flyball_core::time::UtcOffset;
 
-use crate::file::{Item, Line, OpenFile, Preamble};
+use crate::file::{Item, Line, OpenFile, Preamble, Unfinished};
 use crate::folder;
 use crate::schema;
 
@@ -28,7 +28,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 const TICK: Duration = Duration::from_millis(250);
 /// Between two looks at the limits of the folder.
 const PRUNE_EVERY: Duration = Duration::from_secs(60);
-/// Between two attempts to write again.
+/// Between two attempts to write again; `flush_every` when that is shorter.
 const RETRY: Duration = Duration::from_secs(10);
 
 /// Counters that everybody may read. SYNC POINT: each is a number of its own; Relaxed is enough.
@@ -84,6 +84,8 @@ impl Recorder {
             flushed: Instant::now(),
             pruned: None,
             due: 0,
+            open: 0,
+            now: 0,
             trouble: None,
             expected: None,
         };
@@ -170,6 +172,10 @@ struct Thread {
     pruned: Option<Instant>,
     /// Scans since the file should have ended: it ends with the next keyframe.
     due: u32,
+    /// Scans in the open chunk.
+    open: u64,
+    /// UTC of the newest scan, unix nanoseconds.
+    now: u64,
     trouble: Option<Trouble>,
     /// Sequence of the next scan if none is missing.
     expected: Option<u32>,
@@ -203,6 +209,7 @@ impl Thread {
     }
 
     fn take(&mut self, item: &Item) {
+        self.now = item.time;
         self.rotate(item);
         if self.file.is_none() && !self.begin(item) {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
@@ -220,6 +227,7 @@ impl Thread {
         file.take(item);
         self.expected = Some(item.sequence.wrapping_add(1));
         self.shared.recorded.fetch_add(1, Ordering::Relaxed);
+        self.open += 1;
         if file.open_bytes() >= CHUNK_BYTES {
             self.flush();
         }
@@ -240,7 +248,7 @@ impl Thread {
 
     /// Begins a file; false when it cannot be written or it is not yet time to try again.
     fn begin(&mut self, item: &Item) -> bool {
-        if self.trouble.as_ref().is_some_and(|t| t.tried.elapsed() < RETRY) {
+        if self.trouble.as_ref().is_some_and(|t| t.tried.elapsed() < self.retry()) {
             return false;
         }
         let begun = self.room().and_then(|()| {
@@ -261,7 +269,7 @@ impl Thread {
                     }
                     self.expected = None;
                 }
-                self.prune(item.time);
+                self.prune();
                 true
             }
             Err(why) => {
@@ -279,19 +287,21 @@ impl Thread {
             return;
         }
         let written = file.flush();
-        let (path, begun) = (file.path.clone(), file.begun);
         match written {
             Ok(()) => {
+                self.open = 0;
                 if let Err(why) = self.room() {
                     self.end_file();
                     self.in_trouble(why);
                 } else if self.pruned.is_none_or(|at| at.elapsed() >= PRUNE_EVERY) {
-                    self.prune(begun);
+                    self.prune();
                 }
             }
             Err(e) => {
+                let path = file.path.clone();
                 self.file = None;
                 self.in_trouble(format!("{} cannot be written ({e}); its last chunk is lost", path.display()));
+                self.lose_chunk();
             }
         }
     }
@@ -299,9 +309,31 @@ impl Thread {
     fn end_file(&mut self) {
         let Some(file) = self.file.take() else { return };
         let path = file.path.clone();
-        if let Err(e) = file.finish() {
-            self.in_trouble(format!("the end of {} cannot be written ({e})", path.display()));
+        match file.finish() {
+            Ok(()) => self.open = 0,
+            Err(Unfinished { chunk_lost, error }) => {
+                self.in_trouble(format!("the end of {} cannot be written ({error})", path.display()));
+                if chunk_lost {
+                    self.lose_chunk();
+                }
+                self.open = 0;
+            }
         }
+    }
+
+    /// The scans of the open chunk are in no file.
+    fn lose_chunk(&mut self) {
+        let lost = std::mem::take(&mut self.open);
+        self.shared.recorded.fetch_sub(lost, Ordering::Relaxed);
+        self.shared.dropped.fetch_add(lost, Ordering::Relaxed);
+        if let Some(trouble) = &mut self.trouble {
+            trouble.dropped += lost;
+        }
+    }
+
+    /// Time between two attempts to write again.
+    fn retry(&self) -> Duration {
+        RETRY.min(self.settings.flush_every)
     }
 
     /// The disk keeps its minimum of free space.
@@ -311,8 +343,8 @@ impl Thread {
         let there = folder.ancestors().find(|f| f.is_dir()).map_or_else(|| PathBuf::from("."), PathBuf::from);
         match folder::free(&there) {
             Ok(free) if free < self.settings.min_free => Err(format!(
-                "only {} MiB are free on the disk of {}, less than min_free: delete something or lower min_free",
-                free >> 20,
+                "less than {} MiB (min_free) are free on the disk of {}: delete something, or lower min_free",
+                self.settings.min_free >> 20,
                 folder.display()
             )),
             Ok(_) => Ok(()),
@@ -324,16 +356,16 @@ impl Thread {
     fn in_trouble(&mut self, why: String) {
         let before = self.trouble.take();
         if before.as_ref().is_none_or(|t| t.why != why) {
-            tracing::warn!("recorder: NOT RECORDING: {why}; control goes on, next attempt in {} s", RETRY.as_secs());
+            tracing::warn!("recorder: NOT RECORDING: {why}; control goes on, next attempt in {:?}", self.retry());
         }
         self.trouble = Some(Trouble { tried: Instant::now(), dropped: before.map_or(0, |t| t.dropped), why });
     }
 
-    fn prune(&mut self, now: u64) {
+    fn prune(&mut self) {
         self.pruned = Some(Instant::now());
         let Some(file) = &self.file else { return };
         let s = &self.settings;
-        let now = i64::try_from(now).unwrap_or(i64::MAX);
+        let now = i64::try_from(self.now).unwrap_or(i64::MAX);
         let name = &self.preamble.header.application;
         // A file of the size limit must find room too.
         let room = s.total_size.saturating_sub(s.file_size);

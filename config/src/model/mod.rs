@@ -103,6 +103,8 @@ pub struct Config {
     pub handshake: Option<Handshake>,
     /// What others can read over OPC UA.
     pub server: Option<Server>,
+    /// What is recorded of every scan.
+    pub recorder: Recorder,
 }
 
 impl Config {
