@@ -187,8 +187,13 @@ mod tests {
         let open = at("A_20260105T000000Z.mcap");
         let gone = prune(folder.path(), "A", &open, 0, 3_500, Duration::MAX).expect("pruned");
         assert_eq!(gone.len(), 3, "{gone:?}");
-        let left =
-            ["A_20250101T000000Z.mcap", "A_20260104T000000Z.mcap", "A_20260105T000000Z.mcap", "B_20250101T000000Z.mcap", "notes.txt"];
+        let left = [
+            "A_20250101T000000Z.mcap",
+            "A_20260104T000000Z.mcap",
+            "A_20260105T000000Z.mcap",
+            "B_20250101T000000Z.mcap",
+            "notes.txt",
+        ];
         assert_eq!(names(folder.path()), left);
         // A century later everything is too old, but the open file and what is not ours.
         let gone = prune(folder.path(), "A", &open, 5_000_000_000_000_000_000, u64::MAX, Duration::from_secs(1));

@@ -68,8 +68,6 @@ pub enum Kind<'a> {
     U32,
     /// Yes or no.
     Bool,
-    /// Text.
-    Text,
     /// An enumeration, by its full name with a leading dot.
     Enum(&'a str),
     /// A message, by its full name with a leading dot.
@@ -92,7 +90,6 @@ pub fn describe(name: &str, fields: &[(u32, &str, Kind<'_>)]) -> Message {
                 Kind::Double => (1, None),
                 Kind::U64 => (4, None),
                 Kind::Bool => (8, None),
-                Kind::Text => (9, None),
                 Kind::Message(of) => (11, Some(of)),
                 Kind::U32 => (13, None),
                 Kind::Enum(of) => (14, Some(of)),

@@ -262,7 +262,11 @@ impl Thread {
                 (self.due, self.pruned) = (0, None);
                 self.flushed = Instant::now();
                 if let Some(trouble) = self.trouble.take() {
-                    tracing::warn!("recorder: records again; {} scans were not recorded ({})", trouble.dropped, trouble.why);
+                    tracing::warn!(
+                        "recorder: records again; {} scans were not recorded ({})",
+                        trouble.dropped,
+                        trouble.why
+                    );
                     if let Some(file) = &mut self.file {
                         let text = format!("{} scans were not recorded: {}", trouble.dropped, trouble.why);
                         file.line(item.sequence, item.time, &Line { warning: true, text });

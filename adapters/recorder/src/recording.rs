@@ -76,7 +76,8 @@ impl Scan {
     /// # Errors
     /// The bytes are no record of this version: its number (or what is known of it) and what is wrong.
     pub fn decode(&self) -> Result<ScanRecord, String> {
-        ScanRecord::from_bytes(&self.bytes).map_err(|e| format!("scan {}: its bytes are no record ({e})", self.sequence))
+        ScanRecord::from_bytes(&self.bytes)
+            .map_err(|e| format!("scan {}: its bytes are no record ({e})", self.sequence))
     }
 }
 
@@ -130,7 +131,10 @@ impl Recording {
             files.extend(RecordedFile::open(path, true)?);
         }
         let Some(first) = files.first() else {
-            return Err(format!("{} holds no recording: name a file that ends in .{END}, or a folder of them", path.display()));
+            return Err(format!(
+                "{} holds no recording: name a file that ends in .{END}, or a folder of them",
+                path.display()
+            ));
         };
         let name = &first.header.application;
         if let Some(other) = files.iter().find(|f| f.header.application != *name) {
@@ -194,12 +198,18 @@ impl Recording {
         let originals = self.files[0].originals().map_err(|e| e.to_string())?;
         let header = self.header();
         if !attachments.iter().any(|a| a.name == header.configuration) {
-            return Err("the recording carries no configuration: it was too large, or a model could not be read at start".into());
+            return Err(
+                "the recording carries no configuration: it was too large, or a model could not be read at start"
+                    .into(),
+            );
         }
         for attachment in &attachments {
             let inside = Path::new(&attachment.name);
             if attachment.name.is_empty() || !inside.components().all(|c| matches!(c, Component::Normal(_))) {
-                return Err(format!("the recording carries a file named \"{}\", which leads out of the folder", attachment.name));
+                return Err(format!(
+                    "the recording carries a file named \"{}\", which leads out of the folder",
+                    attachment.name
+                ));
             }
             let path = to.join(inside);
             let mut data = attachment.data.clone();
@@ -352,7 +362,8 @@ impl RecordedFile {
 
 fn reader(path: &Path, skip: Skip) -> Result<Reader<BufReader<File>>, Fault> {
     let told = |fault| Fault { path: path.to_owned(), fault };
-    let unreadable = |e: std::io::Error| told(read::Fault { at: 0, cut_off: false, what: format!("cannot be read ({e})") });
+    let unreadable =
+        |e: std::io::Error| told(read::Fault { at: 0, cut_off: false, what: format!("cannot be read ({e})") });
     let file = File::open(path).map_err(unreadable)?;
     let length = file.metadata().map_err(unreadable)?.len();
     Reader::new(BufReader::with_capacity(1 << 16, file), length, skip).map_err(told)
@@ -437,7 +448,10 @@ impl Iterator for Messages<'_> {
                 Some(Ok(Record::Channel { id, topic, encoding })) if topic == self.topic => {
                     if topic == REPLAY && encoding != REPLAY_ENCODING {
                         let what = format!("{REPLAY} is encoded as \"{encoding}\", not as {REPLAY_ENCODING}");
-                        return Some(Err(Fault { path: path.clone(), fault: read::Fault { at, cut_off: false, what } }));
+                        return Some(Err(Fault {
+                            path: path.clone(),
+                            fault: read::Fault { at, cut_off: false, what },
+                        }));
                     }
                     self.channel = Some(id);
                 }

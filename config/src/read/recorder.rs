@@ -20,9 +20,8 @@ pub(crate) fn read(field: Option<Field<'_>>, cx: &Cx) -> Option<Recorder> {
     let total_size = size("total_size", RECORDING_BYTES_MIN, plain.total_size);
     let min_free = size("min_free", 0, plain.min_free);
     let mut time = |key, least, most, or| {
-        r.get(key).map_or(Some(or), |f: Field<'_>| {
-            f.duration_within(Duration::from_secs(least), Duration::from_secs(most))
-        })
+        r.get(key)
+            .map_or(Some(or), |f: Field<'_>| f.duration_within(Duration::from_secs(least), Duration::from_secs(most)))
     };
     let file_age = time("file_age", 60, 366 * 86_400, plain.file_age);
     let total_age = time("total_age", 60, 366 * 86_400, plain.total_age);

@@ -113,12 +113,11 @@ impl<R: Read + Seek> Reader<R> {
     /// # Errors
     /// It is not an MCAP file.
     pub fn new(input: R, length: u64, skip: Skip) -> Result<Self, Fault> {
-        let mut reader =
-            Self { input, at: 0, length, skip, crc: Some(crc32fast::Hasher::new()), ended: false };
+        let mut reader = Self { input, at: 0, length, skip, crc: Some(crc32fast::Hasher::new()), ended: false };
         if length < MAGIC.len() as u64 {
             return Err(cut(0, "the file is shorter than its first mark"));
         }
-        let magic = reader.take(MAGIC.len() as u64).map_err(|Broken(fault, _)| fault)?;
+        let magic = reader.bytes(MAGIC.len() as u64).map_err(|Broken(fault, _)| fault)?;
         if magic != MAGIC {
             return Err(bad(0, "the file does not begin with the mark of MCAP files"));
         }
@@ -135,7 +134,9 @@ impl<R: Read + Seek> Reader<R> {
         if self.length - begin < HEAD {
             return Err(Broken(cut(begin, "the file ends without its end record"), false));
         }
-        let head = self.take(HEAD)?;
+        // The end record holds the checksum of what comes before itself.
+        let before = self.crc.clone();
+        let head = self.bytes(HEAD)?;
         let kind = head[0];
         let length = u64::from_le_bytes(head[1..9].try_into().expect("eight bytes"));
         if length > self.length - self.at {
@@ -158,18 +159,18 @@ impl<R: Read + Seek> Reader<R> {
                 Some(Record::Other)
             }
             kind::CHUNK if self.skip.before > 0 && length >= 16 => {
-                let times = self.take(16)?;
+                let times = self.bytes(16)?;
                 if u64_at(&times, 8) < self.skip.before {
                     self.pass(length - 16)?;
                     return Ok(Some(Record::Other));
                 }
                 let mut body = times;
-                body.extend(self.take(length - 16)?);
+                body.extend(self.bytes(length - 16)?);
                 chunk(&body)
             }
-            kind::DATA_END => return self.end(begin, length).map(|()| None),
+            kind::DATA_END => return self.end(begin, length, before).map(|()| None),
             _ => {
-                let body = self.take(length)?;
+                let body = self.bytes(length)?;
                 parse(kind, &body)
             }
         };
@@ -183,9 +184,9 @@ impl<R: Read + Seek> Reader<R> {
     }
 
     /// The end record: compares the checksum of everything before, then that of the summary.
-    fn end(&mut self, begin: u64, length: u64) -> Result<(), Broken> {
-        let computed = self.crc.take().map(crc32fast::Hasher::finalize);
-        let body = self.take(length)?;
+    fn end(&mut self, begin: u64, length: u64, before: Option<crc32fast::Hasher>) -> Result<(), Broken> {
+        let computed = before.map(crc32fast::Hasher::finalize);
+        let body = self.bytes(length)?;
         let stored = body.try_into().map_or(0, u32::from_le_bytes);
         if computed.is_some_and(|crc| crc != stored) {
             return Err(Broken(bad(begin, "the checksum of the whole file differs: some byte before is wrong"), false));
@@ -197,11 +198,11 @@ impl<R: Read + Seek> Reader<R> {
         self.crc = Some(crc32fast::Hasher::new());
         while rest > 0 {
             let step = rest.min(RECORD_MAX);
-            self.take(step)?;
+            self.bytes(step)?;
             rest -= step;
         }
         let computed = self.crc.take().map_or(0, crc32fast::Hasher::finalize);
-        let tail = self.take(12)?;
+        let tail = self.bytes(12)?;
         if tail[4..] != MAGIC {
             return Err(Broken(cut(summary, "the file ends inside its summary"), false));
         }
@@ -212,7 +213,7 @@ impl<R: Read + Seek> Reader<R> {
     }
 
     /// The next bytes; their number has been compared with what is left.
-    fn take(&mut self, length: u64) -> Result<Vec<u8>, Broken> {
+    fn bytes(&mut self, length: u64) -> Result<Vec<u8>, Broken> {
         let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
         self.input.read_exact(&mut bytes).map_err(|e| self.unreadable(&e))?;
         if let Some(crc) = &mut self.crc {
