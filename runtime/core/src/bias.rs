@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use flyball_config::{Bias, Confirm, EuRange, PredictionId};
+use serde::{Deserialize, Serialize};
 
 use crate::bounds::SAMPLE_HISTORY_MAX;
 use crate::sample::{REFUSALS, SampleOutcome, SampleVerdict};

@@ -202,7 +202,7 @@ impl MvGuard {
     pub fn keep(&mut self, archive: &mut Archive<'_>) {
         archive.keep(&mut self.written);
         archive.keep(&mut self.moves);
-        archive.keep(&mut self.travel);
+        archive.keep_all(&mut self.travel);
         archive.keep(&mut self.travel_bucket);
         archive.keep(&mut self.sequence);
         archive.keep(&mut self.verify_failures);

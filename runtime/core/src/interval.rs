@@ -20,6 +20,7 @@
 
 use crate::state::Archive;
 use flyball_config::Interval;
+use serde::{Deserialize, Serialize};
 
 /// Samples that the file's quantiles count as.
 const FILE_COUNTS: f64 = 20.0;
