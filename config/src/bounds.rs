@@ -36,6 +36,12 @@ pub const STARTS_MAX: u16 = 64;
 pub const HORIZON_STEPS_MAX: u32 = 40;
 /// Users of the server: people and programs of one plant area.
 pub const USERS_MAX: usize = 64;
+/// Bytes of recordings: one file of at least a megabyte (less is all preamble), all files of at most a petabyte.
+pub const RECORDING_BYTES_MIN: u64 = 1 << 20;
+/// The most, see [`RECORDING_BYTES_MIN`].
+pub const RECORDING_BYTES_MAX: u64 = 1 << 50;
+/// Scans from keyframe to keyframe: beyond a day at 1 s a replay takes too long to begin.
+pub const KEYFRAME_EVERY_MAX: u32 = 100_000;
 /// Shortest cycle: below this a general-purpose kernel and TCP cannot hold a deadline.
 pub const CYCLE_MIN: Duration = Duration::from_millis(10);
 /// Longest cycle: slower things run in a model's `every`; the heartbeat must not be slower than this.

@@ -234,6 +234,7 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
     }
     let handshake = read::handshake::read(handshake_field, &cx);
     let server = read::server::read(r.get("server"), &cx);
+    let recorder = read::recorder::read(r.get("recorder"), &cx);
     word_orders(place, &cx);
     {
         let mut list = place.sink.diagnostics.borrow_mut();
@@ -249,6 +250,7 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
         check_count(place, &(0..0), "predictions", predictions.len(), PREDICTIONS_MAX);
         Some(Config {
             file: file.to_path_buf(),
+            sources: std::iter::once(place.source).chain(sheets.iter().map(|s| &s.source)).cloned().collect(),
             signature: signature(place.source, &sheets, &models),
             app: app?,
             timing: timing?,
@@ -262,6 +264,7 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
             cvs: cvs.into_iter().collect::<Option<_>>()?,
             handshake,
             server,
+            recorder: recorder?,
         })
     })();
     (config, sheets)

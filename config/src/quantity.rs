@@ -93,6 +93,30 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Problem> {
     Ok(Duration::from_nanos(total as u64))
 }
 
+/// What a number of bytes looks like.
+pub(crate) const SIZES: &str = "a number and a unit, as \"64 MiB\" (B, KiB, MiB, GiB, TiB)";
+
+/// Units of size and their bytes.
+const BYTES: [(&str, u64); 5] = [("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40)];
+
+/// A number of bytes, zero or more. The cast saturates: what is too large is beyond every bound too.
+pub(crate) fn size(text: &str) -> Result<u64, Problem> {
+    let wrong = |help: String| Problem::new(format!("found \"{}\"", shorten(text))).allowed(SIZES).help(help);
+    let (value, word) = split(text).map_err(|_| wrong(String::new()))?;
+    match BYTES.iter().find(|(name, _)| *name == word) {
+        Some((_, bytes)) if value >= 0.0 => Ok((value * *bytes as f64).round() as u64),
+        Some(_) => Err(wrong(String::new())),
+        None => Err(wrong(did_you_mean(word, BYTES.iter().map(|(name, _)| *name)))),
+    }
+}
+
+/// Bytes in the words of a configuration: the largest unit that gives a whole number.
+pub(crate) fn size_words(bytes: u64) -> String {
+    let fits = BYTES.iter().rev().find(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size));
+    let (name, size) = fits.unwrap_or(&BYTES[0]);
+    format!("{} {name}", bytes / size)
+}
+
 /// A rate "2 degC per s", as EU per second, more than zero.
 pub(crate) fn rate(text: &str, unit: Unit) -> Result<f64, Problem> {
     let wrong = || {
@@ -154,6 +178,20 @@ mod tests {
         assert_eq!(rate("60 l/h per min", flow), Ok(1.0));
         assert!(rate("60 l/h", flow).is_err());
         assert!(rate("-60 l/h per s", flow).is_err());
+    }
+
+    #[test]
+    fn sizes_are_powers_of_two_and_strict() {
+        assert_eq!(size("64 MiB"), Ok(64 << 20));
+        assert_eq!(size("1.5 GiB"), Ok(3 << 29));
+        assert_eq!(size("0 B"), Ok(0));
+        assert_eq!(size("1e300 TiB"), Ok(u64::MAX));
+        for bad in ["", "64", "64MiB", "64 MB", "-1 B", "inf B"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+        for text in ["0 B", "1 KiB", "1536 MiB", "1023 B"] {
+            assert_eq!(size_words(size(text).unwrap()), text);
+        }
     }
 
     #[test]

@@ -268,6 +268,18 @@ impl<'a> Field<'a> {
         None
     }
 
+    /// A number of bytes between two bounds.
+    pub fn size(&self, low: u64, high: u64) -> Option<u64> {
+        let Value::Text(text) = &self.node.value else { return self.wrong_kind(quantity::SIZES) };
+        let bytes = self.check(quantity::size(text))?;
+        if (low..=high).contains(&bytes) {
+            return Some(bytes);
+        }
+        let allowed = format!("{} to {}", quantity::size_words(low), quantity::size_words(high));
+        self.error(Problem::new(format!("found {}", quantity::size_words(bytes))).allowed(allowed));
+        None
+    }
+
     /// A quantity in exactly this unit.
     pub fn amount(&self, unit: Unit) -> Option<f64> {
         let example = format!("a text with number and unit, as \"1.5 {unit}\"");

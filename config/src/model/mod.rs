@@ -6,7 +6,10 @@
 //! Words: docs/GLOSSARY.md. Numbers without a unit in their name are in the engineering unit (EU) of their tag.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::diagnostic::SourceFile;
 
 mod control;
 mod field;
@@ -72,6 +75,8 @@ index_type!(
 pub struct Config {
     /// The file it was read from; relative paths inside it are relative to this file's folder.
     pub file: PathBuf,
+    /// What was read: the file, then its tag sheets. Their texts hold no secret, because a secret may not stand in them.
+    pub sources: Vec<Arc<SourceFile>>,
     /// CRC-32 over the bytes of the file, its tag sheets and its models: what the PLC can check under management of change.
     pub signature: u32,
     /// Who this application is.
@@ -98,6 +103,8 @@ pub struct Config {
     pub handshake: Option<Handshake>,
     /// What others can read over OPC UA.
     pub server: Option<Server>,
+    /// What is recorded of every scan.
+    pub recorder: Recorder,
 }
 
 impl Config {

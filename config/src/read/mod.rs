@@ -12,6 +12,7 @@ pub(crate) mod model;
 mod model_file;
 pub(crate) mod mv;
 pub(crate) mod optimiser;
+pub(crate) mod recorder;
 pub(crate) mod server;
 pub(crate) mod sheet;
 pub(crate) mod tag;

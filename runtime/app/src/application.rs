@@ -26,6 +26,7 @@ use crate::error::StartError;
 use crate::keeper::{Keeper, Observer};
 use crate::publication::{Facts, ModelFacts, Publisher};
 use crate::realtime::{self, Granted};
+use crate::recording;
 use crate::service::channel::{Hello, ServerSettings};
 use crate::service::supervisor::{self, ServiceStatus, Supervisor};
 
@@ -42,6 +43,8 @@ pub struct Options {
     pub observer: Option<Observer>,
     /// Accept any server certificate (demonstrations on loopback only).
     pub trust_servers: bool,
+    /// Record every scan, and how; None for no recording.
+    pub recorder: Option<flyball_config::Recorder>,
 }
 
 /// A running application.
@@ -88,11 +91,18 @@ impl Application {
             // Full means that the keeper has been told already.
             let _ = ring.try_send(());
         });
+        let recorder = match &options.recorder {
+            Some(settings) => Some(recording::start(config, settings, &loaded, clock.utc(), options.read_only)?),
+            None => None,
+        };
+        let keyframe_every = options.recorder.as_ref().map_or(0, |r| r.keyframe_every);
         let (records, taker) = exchange(RECORDS, || ScanRecord::new(config), bell);
         let controller = Controller::new(config, loaded.engines, options.read_only);
         let field = Field::new(doors, Arc::clone(&commands));
         let (granted_in, granted) = bounded(1);
-        let scan = spawn_scan(config, controller, field, clock.clone(), records, granted_in, &stop_scan)?;
+        let executive =
+            Executive::new(config, controller, field, clock.clone(), records).with_keyframes(keyframe_every);
+        let scan = spawn_scan(config, executive, granted_in, &stop_scan)?;
         let granted: Granted = granted.recv().map_err(|_| StartError("the scan thread ended at once".into()))?;
         report_grant(&granted);
 
@@ -102,6 +112,7 @@ impl Application {
             supervisor: supervisor.clone(),
             commands,
             observer: options.observer,
+            recorder,
             scale: options.time_scale,
             scheduling: granted.policy.clone(),
             read_only: options.read_only,
@@ -205,20 +216,17 @@ fn spawn_link(
 
 fn spawn_scan(
     config: &Config,
-    controller: Controller,
-    field: Field,
-    clock: Arc<SystemClock>,
-    records: flyball_core::exchange::Giver<ScanRecord>,
+    mut executive: Executive<Field>,
     granted: crossbeam::channel::Sender<Granted>,
     stop: &Arc<AtomicBool>,
 ) -> Result<JoinHandle<()>, StartError> {
     abort_when_the_scan_panics();
-    let (config, stop) = (config.clone(), Arc::clone(stop));
+    let (cpu, stop) = (config.timing.cpu, Arc::clone(stop));
     spawn(SCAN_THREAD, move || {
-        let got = realtime::apply(&config.timing.cpu);
+        let got = realtime::apply(&cpu);
         // Nobody waiting for the answer means that start was given up.
         let _ = granted.send(got);
-        Executive::new(&config, controller, field, clock, records).run(&stop);
+        executive.run(&stop);
     })
 }
 

@@ -113,6 +113,9 @@ pub struct Demo {
     /// Keep running after the closing table until it is told to end, so that clients can look around
     #[arg(long)]
     pub hold: bool,
+    /// Record every scan into this folder (r101 only)
+    #[arg(long, value_name = "DIR")]
+    pub record: Option<PathBuf>,
 }
 
 /// The demonstrations.

@@ -18,6 +18,8 @@ pub struct LoadedEngines {
     pub models: Vec<LoadedModel>,
     /// The shadow of each model, if it has one.
     pub shadows: Vec<Option<LoadedModel>>,
+    /// What the optimiser may work per solve and per scan; None without optimiser. A replay on another machine takes this one.
+    pub budget: Option<Budget>,
 }
 
 /// How much the optimiser may work per solve.
@@ -47,6 +49,7 @@ pub fn load_with(config: &Config, clock: &dyn Clock, budget: SolveBudget) -> Res
         engines: Engines { predictors: Vec::new(), shadows: Vec::new(), optimizer: None },
         models: Vec::new(),
         shadows: Vec::new(),
+        budget: None,
     };
     for model in &config.models {
         let limit = match model.role {
@@ -74,11 +77,12 @@ pub fn load_with(config: &Config, clock: &dyn Clock, budget: SolveBudget) -> Res
         let file = &loaded.models[settings.map.index()];
         let prices: Vec<f64> = settings.prices.iter().map(|p| p.value).collect();
         let scan = settings.stop_after.min(config.timing.stage_budget.optimise);
-        let said = |Budget { solve, scan }: Budget| {
+        let mut said = |Budget { solve, scan }: Budget| {
             tracing::info!(
                 "optimiser: {solve} iterations fit into {} ms here, {scan} in one scan",
                 settings.stop_after.as_millis()
             );
+            loaded.budget = Some(Budget { solve, scan });
         };
         let optimizer: Box<dyn Optimizer> = match &settings.horizon {
             None => {
@@ -99,6 +103,9 @@ pub fn load_with(config: &Config, clock: &dyn Clock, budget: SolveBudget) -> Res
                 Box::new(optimizer)
             }
         };
+        if let SolveBudget::Iterations(n) = budget {
+            loaded.budget = Some(Budget { solve: n, scan: n });
+        }
         loaded.engines.optimizer = Some(optimizer);
     }
     Ok(loaded)

@@ -18,6 +18,7 @@ use flyball_core::ports::{PHASES, Phase};
 use flyball_core::record::{Event, ScanRecord};
 use flyball_core::status::Status;
 use flyball_core::time::{Timestamp, UtcOffset, nanos};
+use flyball_recorder::{Line, Recorder};
 
 use crate::publication::{METHODS, Method, Publisher, Surroundings};
 use crate::service::supervisor::Supervisor;
@@ -37,6 +38,7 @@ pub(crate) struct Keeper {
     pub(crate) supervisor: Option<Arc<Supervisor>>,
     pub(crate) commands: Arc<ArrayQueue<Command>>,
     pub(crate) observer: Option<Observer>,
+    pub(crate) recorder: Option<Recorder>,
     pub(crate) scale: u32,
     pub(crate) scheduling: String,
     pub(crate) read_only: bool,
@@ -90,12 +92,17 @@ impl Keeper {
         }
         state.last_number = Some(record.cycle.number);
         self.measure(&mut state.timing, record);
+        let mut lines = Vec::new();
         for event in &record.events {
-            log(&state.words, event);
+            let line = Line { warning: is_warning(event), text: state.words.event(event) };
+            log(&line);
+            lines.push(line);
         }
         for answer in &record.answers {
             let (done, text) = state.words.outcome(answer.outcome);
-            tracing::info!("command {}: {text}", answer.id);
+            let line = Line { warning: false, text: format!("command {}: {text}", answer.id) };
+            log(&line);
+            lines.push(line);
             if let Some(supervisor) = &self.supervisor {
                 let status = if done { Status::Good } else { Status::BadInvalidState };
                 supervisor.reply(Reply { id: answer.id, status: status.0, text });
@@ -113,6 +120,9 @@ impl Keeper {
                 state.level = Some(level);
                 supervisor.service_level(level);
             }
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.keep(record, lines);
         }
         if let Some(observer) = &mut self.observer {
             observer(record, &state.timing);
@@ -253,22 +263,28 @@ impl State {
     }
 }
 
-fn log(words: &Words, event: &Event) {
-    let text = words.event(event);
-    match event {
-        Event::Shed(_)
-        | Event::BiasAtTotal(_, true)
-        | Event::Advice(_, _, true, _)
-        | Event::DomainAdvice(_, true)
-        | Event::ModelSwapped(..)
-        | Event::MvOut(_)
-        | Event::WriteRefused(..)
-        | Event::PlcHeartbeat(false)
-        | Event::Skipped(_) => {
-            tracing::warn!("{text}");
-        }
-        _ => tracing::info!("{text}"),
+fn log(line: &Line) {
+    if line.warning {
+        tracing::warn!("{}", line.text);
+    } else {
+        tracing::info!("{}", line.text);
     }
+}
+
+/// Something that somebody should look at.
+const fn is_warning(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Shed(_)
+            | Event::BiasAtTotal(_, true)
+            | Event::Advice(_, _, true, _)
+            | Event::DomainAdvice(_, true)
+            | Event::ModelSwapped(..)
+            | Event::MvOut(_)
+            | Event::WriteRefused(..)
+            | Event::PlcHeartbeat(false)
+            | Event::Skipped(_)
+    )
 }
 
 /// OPC UA ServiceLevel (Part 4, 6.6.2.4): 255 healthy, 150 degraded inputs, 1 no data.

@@ -15,6 +15,7 @@ pub mod keeper;
 pub mod logging;
 pub mod model;
 pub mod publication;
+mod recording;
 pub mod run;
 pub mod service;
 pub mod signals;

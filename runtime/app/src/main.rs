@@ -11,6 +11,10 @@ fn main() -> ExitCode {
         Command::Check(arguments) => flyball::check::run(&arguments),
         Command::Service => flyball::service::process::main(),
         Command::Run(arguments) => flyball::run::run(&arguments),
+        Command::Demo(arguments) if arguments.record.is_some() && arguments.which != DemoKind::R101 => {
+            eprintln!("flyball demo: only r101 records; leave --record out");
+            2
+        }
         Command::Demo(arguments) => with_stop(|stop| match arguments.which {
             DemoKind::R101 => flyball::demo::r101::run(&arguments, &stop),
             DemoKind::Te4 => flyball::demo::te4::run(&arguments, &stop),

@@ -56,6 +56,7 @@ fn begin(arguments: &Run, config: &Config) -> Result<(), String> {
         time_scale: arguments.time_scale,
         observer: screen.is_some().then(|| Box::new(observer) as crate::keeper::Observer),
         trust_servers: false,
+        recorder: config.recorder.enabled.then(|| config.recorder.clone()),
     };
     let application = Application::start(config, options).map_err(|e| e.0)?;
     tracing::info!("running{}; SIGTERM or Ctrl-C ends it", if arguments.read_only { ", read-only" } else { "" });

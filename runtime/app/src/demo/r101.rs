@@ -62,7 +62,13 @@ fn play(options: &Demo, stop: &Stop) -> Result<bool, String> {
     let observer = move |record: &_, timing: &_| lock(&observed).take(record, timing);
     let application = Application::start(
         &config,
-        Options { read_only: false, time_scale: TIME_SCALE, observer: Some(Box::new(observer)), trust_servers: true },
+        Options {
+            read_only: false,
+            time_scale: TIME_SCALE,
+            observer: Some(Box::new(observer)),
+            trust_servers: true,
+            recorder: options.record.as_ref().map(|folder| flyball_config::Recorder::new(folder.clone())),
+        },
     )
     .map_err(|e| e.0)?;
     let scenario = Arc::new(Mutex::new(Scenario::new(PLAN)));
@@ -164,6 +170,27 @@ impl Scene {
     }
 }
 
+/// The example with more patience. Network and machine do not run faster because the plant does: what is patience stays real, as far as the cycle
+/// allows.
+fn patient(example: &str) -> String {
+    let lines = example.lines().map(|line| {
+        let (key, rest) = line.split_once('=').unwrap_or((line, ""));
+        match (key.trim(), rest.trim_start()) {
+            ("deadline", _) => format!("{key}= \"950 ms\"\n"),
+            ("shed_after", _) => format!("{key}= 10\n"),
+            ("stage_budget", rest) => {
+                let rest = rest.replace("predict = \"25 ms\"", "predict = \"300 ms\"");
+                format!("{key}= {}\n", rest.replace("optimise = \"150 ms\"", "optimise = \"300 ms\""))
+            }
+            ("lost_after", _) => format!("{key}= \"{TIME_SCALE} s\"\n"),
+            ("stale_after", rest) if rest.starts_with("\"5 s\"") => format!("{key}= \"{TIME_SCALE} s\"\n"),
+            ("hold", rest) if rest.starts_with("\"10 s\"") => format!("{key}= \"{TIME_SCALE} s\"\n"),
+            _ => format!("{line}\n"),
+        }
+    });
+    lines.collect()
+}
+
 /// The example's configuration, pointed at the rig, with limits of patience that fit an accelerated plant.
 fn configuration(folder: &PrivateFolder, plc: &str, hmi: &str, rig: &RigPlc) -> Result<Config, String> {
     for (name, bytes) in MODELS {
@@ -171,17 +198,10 @@ fn configuration(folder: &PrivateFolder, plc: &str, hmi: &str, rig: &RigPlc) -> 
     }
     let plc = folder.write("plc-password", plc.as_bytes())?;
     let hmi = folder.write("hmi-password", hmi.as_bytes())?;
-    let file = folder.write("config/examples/r101.toml", EXAMPLE.as_bytes())?;
+    let file = folder.write("config/examples/r101.toml", patient(EXAMPLE).as_bytes())?;
     let loaded = flyball_config::load(&file);
     let mut config = loaded.config.ok_or_else(|| loaded.diagnostics.lines())?;
-    // Network and machine do not run faster because the plant does: what is patience stays real, as far as the cycle allows.
-    config.timing.deadline = Duration::from_millis(950);
-    config.timing.shed_after = 10;
-    config.timing.stage_budget.predict = Duration::from_millis(300);
-    config.timing.stage_budget.optimise = Duration::from_millis(300);
-    if let Some(handshake) = &mut config.handshake {
-        handshake.lost_after = Duration::from_secs(TIME_SCALE.into());
-    }
+    // What follows is about links only: a recording of the demonstration replays from the text above.
     for connection in &mut config.connections {
         connection.timeout = Duration::from_millis(500) * TIME_SCALE;
         match &mut connection.protocol {
@@ -197,10 +217,6 @@ fn configuration(folder: &PrivateFolder, plc: &str, hmi: &str, rig: &RigPlc) -> 
                 settings.transport = ModbusTransport::Tcp { host, port };
             }
         }
-    }
-    for tag in &mut config.tags {
-        tag.stale_after = tag.stale_after.max(Duration::from_secs(TIME_SCALE.into()));
-        tag.hold = tag.hold.max(Duration::from_secs(TIME_SCALE.into()));
     }
     if let Some(server) = &mut config.server {
         server.endpoint = "opc.tcp://127.0.0.1:0/r101-opt".into();

@@ -81,6 +81,7 @@ fn play(options: &Demo, stop: &Stop) -> Result<bool, String> {
             time_scale: scale,
             observer: Some(observer(Arc::clone(&shared))),
             trust_servers: false,
+            recorder: None,
         },
     )
     .map_err(|e| e.0)?;
