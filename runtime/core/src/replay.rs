@@ -30,7 +30,7 @@ impl Probe for RecordedProbe {
 }
 
 /// Where two records of one scan differ first, in the order of the phases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// Number of the scan.
     pub cycle: u64,
@@ -40,6 +40,16 @@ pub struct Difference {
     pub field: &'static str,
     /// Entry of a list: of tags, predictions, MVs, output cells.
     pub entry: Option<usize>,
+    /// The first of the two, as text.
+    pub recorded: String,
+    /// The other one.
+    pub derived: String,
+}
+
+impl Difference {
+    fn new(a: &ScanRecord, phase: Phase, field: &'static str, entry: Option<usize>, texts: (String, String)) -> Self {
+        Self { cycle: a.cycle.number, phase, field, entry, recorded: texts.0, derived: texts.1 }
+    }
 }
 
 /// The shipped controller, fed from records.
@@ -101,18 +111,17 @@ pub fn difference(a: &ScanRecord, b: &ScanRecord) -> Option<Difference> {
     macro_rules! whole {
         ($phase:ident, $field:ident) => {
             if !same(&a.$field, &b.$field) {
-                let (cycle, field) = (a.cycle.number, stringify!($field));
-                return Some(Difference { cycle, phase: Phase::$phase, field, entry: None });
+                let texts = (format!("{:?}", a.$field), format!("{:?}", b.$field));
+                return Some(Difference::new(a, Phase::$phase, stringify!($field), None, texts));
             }
         };
     }
     macro_rules! each {
         ($phase:ident, $field:ident, $of:ident => $list:expr) => {
-            let list = |$of: &ScanRecord| $list.iter().map(bytes).collect::<Vec<_>>();
-            let differs = list(a).iter().zip(&list(b)).position(|(x, y)| x != y);
-            if let Some(entry) = differs {
-                let (cycle, field) = (a.cycle.number, stringify!($field));
-                return Some(Difference { cycle, phase: Phase::$phase, field, entry: Some(entry) });
+            let list = |$of: &ScanRecord| $list.iter().map(|x| (bytes(x), format!("{x:?}"))).collect::<Vec<_>>();
+            let pairs = list(a).into_iter().zip(list(b)).enumerate();
+            if let Some((entry, (x, y))) = pairs.into_iter().find(|(_, (x, y))| x.0 != y.0) {
+                return Some(Difference::new(a, Phase::$phase, stringify!($field), Some(entry), (x.1, y.1)));
             }
             // Of another length.
             whole!($phase, $field);

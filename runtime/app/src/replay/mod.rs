@@ -1,0 +1,129 @@
+//! Why: `flyball replay`: a recording once more. Alone it proves that every decision follows from the record, bit for bit; with another model or
+//! configuration it tells what that one would have done on the same inputs.
+
+mod compare;
+mod other;
+mod verify;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use flyball_config::{Config, load};
+use flyball_core::record::ScanRecord;
+use flyball_optimiser::Budget;
+use flyball_recorder::utc::civil;
+use flyball_recorder::{Header, Recording};
+
+use crate::cli::Replay;
+use crate::clock::VirtualClock;
+use crate::engines::{LoadedEngines, SolveBudget, load_with};
+
+/// Carries out the command. Returns the exit code: 0 equal (or compared), 1 something differs or could not be replayed, 2 error.
+#[must_use]
+pub fn run(arguments: &Replay) -> u8 {
+    match carry_out(arguments) {
+        Ok((text, code)) => {
+            print!("{text}");
+            code
+        }
+        Err(e) => {
+            eprintln!("flyball replay: {e}");
+            2
+        }
+    }
+}
+
+fn carry_out(arguments: &Replay) -> Result<(String, u8), String> {
+    let opened = Opened::new(&arguments.file)?;
+    if arguments.config.is_none() && arguments.model.is_empty() {
+        if arguments.report.is_some() {
+            return Err("--report belongs to --model or --config: without them there is nothing to compare".into());
+        }
+        verify::run(&opened)
+    } else {
+        other::run(&opened, arguments)
+    }
+}
+
+/// A recording with what it was made with.
+pub(crate) struct Opened {
+    pub(crate) recording: Recording,
+    pub(crate) config: Config,
+    folder: tempfile::TempDir,
+}
+
+impl Opened {
+    /// Opens a file or a folder, and unpacks configuration and models.
+    pub(crate) fn new(file: &Path) -> Result<Self, String> {
+        let recording = Recording::open(file)?;
+        let signature = recording.header().signature;
+        if let Some(other) = recording.files().iter().find(|f| f.header.signature != signature) {
+            return Err(format!(
+                "the configuration changed between {} and {}: name one file",
+                recording.files()[0].path.display(),
+                other.path.display()
+            ));
+        }
+        let folder = tempfile::tempdir().map_err(|e| format!("no folder for the recording's files ({e})"))?;
+        let path = recording.extract(folder.path())?;
+        let config = configuration(&path)?;
+        Ok(Self { recording, config, folder })
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        self.recording.header()
+    }
+
+    /// Where the recording's own files lie, while this lives.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// First lines of every answer.
+    pub(crate) fn title(&self) -> String {
+        let header = self.header();
+        format!("{}, recorded by flyball {} on {}\n", header.application, header.version, header.machine)
+    }
+}
+
+/// Loads a configuration; its errors are the answer.
+pub(crate) fn configuration(path: &Path) -> Result<Config, String> {
+    let loaded = load(path);
+    loaded.config.ok_or_else(|| format!("{} is refused:\n{}", path.display(), loaded.diagnostics.lines()))
+}
+
+/// The models of a configuration, with the budget of the recording.
+pub(crate) fn engines(config: &Config, budget: Option<(u32, u32)>) -> Result<LoadedEngines, String> {
+    let budget = budget.map_or(Budget { solve: 1, scan: 1 }, |(solve, scan)| Budget { solve, scan });
+    load_with(config, &VirtualClock::new(), SolveBudget::Fixed(budget)).map_err(|e| e.to_string())
+}
+
+/// UTC with tenths of a second.
+pub(crate) fn clock(utc: i64) -> String {
+    format!("{}.{}", civil(utc).words(), utc.rem_euclid(1_000_000_000) / 100_000_000)
+}
+
+/// How much faster than the process something was done.
+pub(crate) struct Pace {
+    begin: Instant,
+    first: Option<u64>,
+    last: u64,
+}
+
+impl Pace {
+    pub(crate) fn start() -> Self {
+        Self { begin: Instant::now(), first: None, last: 0 }
+    }
+
+    pub(crate) fn scan(&mut self, record: &ScanRecord) {
+        self.first.get_or_insert(record.cycle.now.0);
+        self.last = record.cycle.now.0;
+    }
+
+    pub(crate) fn text(&self) -> String {
+        let process = Duration::from_nanos(self.last.saturating_sub(self.first.unwrap_or(0)));
+        let took = self.begin.elapsed();
+        let factor = process.as_secs_f64() / took.as_secs_f64().max(1e-9);
+        format!("{:.0} s of process time in {:.2} s, {factor:.0} times faster", process.as_secs_f64(), took.as_secs_f64())
+    }
+}
