@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
 use toml::de::DeTable;
 
 use crate::address::Notation;
@@ -154,8 +155,9 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
     }
     let app_field = r.need("app", "{ name = \"R101-OPT\" }");
     let app = read::app::read_app(app_field.clone());
-    let timing = read::app::read_timing(r.need("timing", "{ cycle = \"1 s\", deadline = \"500 ms\" }"));
     let folder = file.parent().map(Path::to_path_buf).unwrap_or_else(|| PathBuf::from("."));
+    let timing_field = r.need("timing", "{ cycle = \"1 s\", deadline = \"500 ms\" }");
+    let timing = read::app::read_timing(timing_field, &folder);
     let mut cx = Cx {
         folder,
         connections: Vec::new(),
@@ -252,6 +254,7 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
             file: file.to_path_buf(),
             sources: std::iter::once(place.source).chain(sheets.iter().map(|s| &s.source)).cloned().collect(),
             signature: signature(place.source, &sheets, &models),
+            sha256: sha256(place.source, &sheets),
             app: app?,
             timing: timing?,
             connections: cx.connections.into_iter().map(|c| c.connection).collect::<Option<_>>()?,
@@ -355,4 +358,12 @@ fn signature(source: &SourceFile, sheets: &[Sheet], models: &[crate::Model]) -> 
         model.shadow.iter().for_each(|shadow| crc.update(shadow.sha256.as_bytes()));
     }
     crc.finalize()
+}
+
+/// SHA-256 of the file and its sheets, lower-case hex.
+fn sha256(source: &SourceFile, sheets: &[Sheet]) -> String {
+    let mut hash = Sha256::new();
+    hash.update(source.text.as_bytes());
+    sheets.iter().for_each(|s| hash.update(s.source.text.as_bytes()));
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }

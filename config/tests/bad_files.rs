@@ -42,6 +42,9 @@ const CASES: &[(&str, &str, &str)] = &[
     (R101, "read = \"150 ms\"", "read = \"200 ms\""),
     (R101, "on_overrun   = \"skip\"", "on_overrun   = \"catch up\""),
     (R101, "priority = 80", "priority = 100"),
+    (R101, "arm_cycles   = 30", "certificate = \"\""),
+    (R101, "arm_cycles   = 30", "certificate_max_age = \"90 d\""),
+    (R101, "arm_cycles   = 30", "certificate = \"r101.cert.toml\"\ncertificate_max_age = \"2 years\""),
     // Connections, security, secrets.
     (R101, "protocol   = \"opcua\"", "protocol   = \"opc ua\""),
     (R101, "opc.tcp://127.0.0.1:48401", "http://127.0.0.1"),

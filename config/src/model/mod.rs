@@ -79,6 +79,8 @@ pub struct Config {
     pub sources: Vec<Arc<SourceFile>>,
     /// CRC-32 over the bytes of the file, its tag sheets and its models: what the PLC can check under management of change.
     pub signature: u32,
+    /// SHA-256 over the bytes of the file and its tag sheets, lower-case hex: what a latency certificate is made for.
+    pub sha256: String,
     /// Who this application is.
     pub app: App,
     /// When it runs and how long it may take.
@@ -182,8 +184,19 @@ pub struct Timing {
     pub arm_cycles: u32,
     /// Time in ADVISORY before closing the loop.
     pub arm_after: Duration,
+    /// The latency certificate without which CLOSED LOOP is refused, if one is demanded.
+    pub certificate: Option<CertificateRule>,
     /// What is asked of the operating system for the scan thread.
     pub cpu: CpuRequest,
+}
+
+/// A latency certificate that is demanded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateRule {
+    /// Its file.
+    pub file: PathBuf,
+    /// How old it may be.
+    pub max_age: Duration,
 }
 
 /// Budget of each stage of a scan.

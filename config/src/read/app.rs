@@ -1,9 +1,10 @@
 //! `[app]` and `[timing]`: who, when, and how long it may take.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::bounds::{CYCLE_MAX, CYCLE_MIN};
-use crate::model::{App, CpuRequest, HighestMode, StageBudget, StartMode, Timing};
+use crate::model::{App, CertificateRule, CpuRequest, HighestMode, StageBudget, StartMode, Timing};
 use crate::quantity::{Problem, words};
 use crate::reader::{Field, Reader};
 
@@ -13,6 +14,8 @@ const SHED_AFTER: u32 = 3;
 const ARM_CYCLES: u32 = 30;
 /// Time in ADVISORY before closing the loop, when the file does not say.
 const ARM_AFTER: Duration = Duration::from_secs(60);
+/// A latency certificate counts for this long, when the file does not say: machines are serviced about once a year.
+const CERTIFICATE_MAX_AGE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Reads `[app]`.
 pub(crate) fn read_app(field: Option<Field<'_>>) -> Option<App> {
@@ -42,8 +45,8 @@ fn start_mode(field: &Field<'_>) -> Option<StartMode> {
     field.choice(&[("off", StartMode::Off), ("advisory", StartMode::Advisory)])
 }
 
-/// Reads `[timing]`.
-pub(crate) fn read_timing(field: Option<Field<'_>>) -> Option<Timing> {
+/// Reads `[timing]`. Relative paths start at `folder`.
+pub(crate) fn read_timing(field: Option<Field<'_>>, folder: &Path) -> Option<Timing> {
     let mut r = field?.table("timing")?;
     let cycle = r.need("cycle", "\"1 s\"").and_then(|f| f.duration_within(CYCLE_MIN, CYCLE_MAX));
     let deadline = r.need("deadline", "\"500 ms\"").and_then(|f| {
@@ -65,6 +68,7 @@ pub(crate) fn read_timing(field: Option<Field<'_>>) -> Option<Timing> {
         (None, Some(deadline)) => Some(shares_of(deadline)),
         (None, None) => None,
     };
+    let certificate = certificate(&mut r, folder);
     let cpu = r.get("cpu").and_then(|f| f.table("timing.cpu")).map(cpu).unwrap_or_default();
     Some(Timing {
         cycle: cycle?,
@@ -73,6 +77,7 @@ pub(crate) fn read_timing(field: Option<Field<'_>>) -> Option<Timing> {
         stage_budget: stage_budget?,
         arm_cycles,
         arm_after,
+        certificate,
         cpu,
     })
 }
@@ -110,6 +115,27 @@ fn shares_of(deadline: Duration) -> StageBudget {
         guard: share(1),
         write: share(25),
     }
+}
+
+/// The certificate that CLOSED LOOP needs. It is made from this very file, so it need not exist when the file is checked.
+fn certificate(r: &mut Reader<'_>, folder: &Path) -> Option<CertificateRule> {
+    let file = r.get("certificate").and_then(|f| {
+        let text = f.text()?;
+        if text.is_empty() {
+            f.error(Problem::new("found \"\"").allowed("a path such as \"r101.cert.toml\""));
+            return None;
+        }
+        Some(folder.join(text))
+    });
+    let age = r.get("certificate_max_age");
+    if let Some(field) = age.as_ref().filter(|_| file.is_none()) {
+        field.error(
+            Problem::new("'certificate_max_age' stands without 'certificate'")
+                .help("Say which certificate: certificate = \"r101.cert.toml\"."),
+        );
+    }
+    let max_age = age.and_then(|f| f.duration()).unwrap_or(CERTIFICATE_MAX_AGE);
+    Some(CertificateRule { file: file?, max_age })
 }
 
 fn cpu(mut r: Reader<'_>) -> CpuRequest {

@@ -24,6 +24,7 @@ const MODELS: &str = "flyball-models";
 const INFERENCE_BENCH: &str = "flyball-inference-bench";
 const OPCUA: &str = "flyball-opcua";
 const RECORDER: &str = "flyball-recorder";
+const REPORT: &str = "flyball-report";
 const RIG: &str = "flyball-rig";
 const APP: &str = "flyball";
 
@@ -38,10 +39,11 @@ const MEMBERS: &[Member] = &[
     Member { folder: "adapters/modbus", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "adapters/opcua", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "adapters/recorder", may: &[CONFIG, CORE], tests_may: &[] },
+    Member { folder: "adapters/report", may: &[], tests_may: &[] },
     Member { folder: "hil-tests/rig", may: &[CONFIG, CORE, MODBUS, OPCUA], tests_may: &[] },
     Member {
         folder: "runtime/app",
-        may: &[CONFIG, CORE, MACHINE, MODELS, OPTIMISER, INFERENCE_BENCH, MODBUS, OPCUA, RECORDER, RIG],
+        may: &[CONFIG, CORE, MACHINE, MODELS, OPTIMISER, INFERENCE_BENCH, MODBUS, OPCUA, RECORDER, REPORT, RIG],
         tests_may: &[],
     },
     Member { folder: "hil-tests", may: &[CONFIG, CORE, MODELS, MODBUS, OPCUA, RECORDER, RIG, APP], tests_may: &[] },

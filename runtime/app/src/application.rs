@@ -4,22 +4,25 @@
 //! Dropping or stopping it ends everything in order: scan first (the heartbeat stops), then links, then the service.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
 use crossbeam::channel::bounded;
 use crossbeam::queue::ArrayQueue;
-use flyball_config::{Config, Protocol, Secret, UserIdentity};
+use flyball_config::{Config, Protocol, Role, Secret, UserIdentity};
 use flyball_core::bounds::COMMANDS_PER_SCAN;
+use flyball_core::command::{Action, Command};
 use flyball_core::controller::Controller;
 use flyball_core::exchange::exchange;
 use flyball_core::executive::Executive;
 use flyball_core::field::Field;
 use flyball_core::link::{LinkPlan, LinkSeat, link_pair};
+use flyball_core::mode::Blocker;
 use flyball_core::ports::Clock;
 use flyball_core::record::ScanRecord;
 use flyball_models::LoadedModel;
 
+use crate::certify::demand::Demand;
 use crate::clock::SystemClock;
 use crate::engines::{self, LoadedEngines};
 use crate::error::StartError;
@@ -32,6 +35,9 @@ use crate::service::supervisor::{self, ServiceStatus, Supervisor};
 
 /// Records between the scan and their keeper: enough for the keeper to be away for this many scans.
 const RECORDS: usize = 64;
+
+/// Commands of this process are numbered from here; those of strangers count from zero.
+const FIRST_OWN_COMMAND: u32 = 1 << 31;
 
 /// How an application is run.
 pub struct Options {
@@ -55,6 +61,9 @@ pub struct Application {
     links: Vec<JoinHandle<()>>,
     keeper: Option<JoinHandle<()>>,
     supervisor: Option<Arc<Supervisor>>,
+    commands: Arc<ArrayQueue<Command>>,
+    next_command: AtomicU32,
+    granted: Granted,
 }
 
 impl Application {
@@ -102,7 +111,8 @@ impl Application {
         let (granted_in, granted) = bounded(1);
         let executive =
             Executive::new(config, controller, field, clock.clone(), records).with_keyframes(keyframe_every);
-        let scan = spawn_scan(config, executive, granted_in, &stop_scan)?;
+        let demand = Demand::of(config, clock.utc());
+        let scan = spawn_scan(config, executive, demand, granted_in, &stop_scan)?;
         let granted: Granted = granted.recv().map_err(|_| StartError("the scan thread ended at once".into()))?;
         report_grant(&granted);
 
@@ -110,7 +120,7 @@ impl Application {
             config: config.clone(),
             publisher,
             supervisor: supervisor.clone(),
-            commands,
+            commands: Arc::clone(&commands),
             observer: options.observer,
             recorder,
             scale: options.time_scale,
@@ -119,13 +129,37 @@ impl Application {
             utc: clock.utc(),
         };
         let keeper = spawn("keeper", move || keeper.run(taker, &wake))?;
-        Ok(Self { stop_scan, stop_links, scan: Some(scan), links: link_threads, keeper: Some(keeper), supervisor })
+        Ok(Self {
+            stop_scan,
+            stop_links,
+            scan: Some(scan),
+            links: link_threads,
+            keeper: Some(keeper),
+            supervisor,
+            commands,
+            next_command: AtomicU32::new(FIRST_OWN_COMMAND),
+            granted,
+        })
     }
 
     /// State of the service process; None when the configuration has no server.
     #[must_use]
     pub fn service(&self) -> Option<ServiceStatus> {
         self.supervisor.as_ref().map(|s| s.status())
+    }
+
+    /// What the scan thread got.
+    #[must_use]
+    pub fn granted(&self) -> &Granted {
+        &self.granted
+    }
+
+    /// Asks for something in the name of whoever started this process, as an Engineer. The scan checks it like any other command and answers
+    /// in a record under the number that is returned; None: too many commands are waiting.
+    pub fn ask(&self, action: Action) -> Option<u32> {
+        // SYNC POINT: Relaxed is enough, only the number matters.
+        let id = self.next_command.fetch_add(1, Ordering::Relaxed) | FIRST_OWN_COMMAND;
+        self.commands.push(Command { id, role: Role::Engineer, action }).ok().map(|()| id)
     }
 
     /// True while the scan thread lives.
@@ -217,6 +251,7 @@ fn spawn_link(
 fn spawn_scan(
     config: &Config,
     mut executive: Executive<Field>,
+    demand: Option<Demand>,
     granted: crossbeam::channel::Sender<Granted>,
     stop: &Arc<AtomicBool>,
 ) -> Result<JoinHandle<()>, StartError> {
@@ -224,6 +259,10 @@ fn spawn_scan(
     let (cpu, stop) = (config.timing.cpu, Arc::clone(stop));
     spawn(SCAN_THREAD, move || {
         let got = realtime::apply(&cpu);
+        // Before the first scan, and after the kernel has said what it grants: the certificate was made for that.
+        if let Some(fault) = demand.and_then(|d| d.fault(&got)) {
+            executive.forbid(Blocker::Certificate(fault));
+        }
         // Nobody waiting for the answer means that start was given up.
         let _ = granted.send(got);
         executive.run(&stop);

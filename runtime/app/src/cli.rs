@@ -41,6 +41,14 @@ pub enum Command {
     Rig(Rig),
     /// Measure scan, wake-up lateness or inference on this machine
     Bench(Bench),
+    /// Measure the whole loop on this machine under stress, and certify its deadline
+    ///
+    /// Exit code: 0 pass, 1 fail or inconclusive, 2 error.
+    Certify(Certify),
+    /// Play a scenario against a rig and report what was seen
+    ///
+    /// Exit code: 0 everything as expected, 1 not, 2 error.
+    Hil(Hil),
     /// Look into a model file
     #[command(subcommand)]
     Model(ModelCommand),
@@ -86,6 +94,106 @@ pub struct Rig {
     /// Process seconds until the simulated operator switches APC on
     #[arg(long, default_value_t = 60)]
     pub enable_after: u32,
+}
+
+/// `flyball certify`.
+#[derive(Debug, Args)]
+pub struct Certify {
+    /// Configuration file (TOML)
+    pub file: PathBuf,
+    /// Real minutes of measurement, after the loop has closed
+    #[arg(long, default_value_t = 10.0, value_parser = minutes)]
+    pub minutes: f64,
+    /// Workers that keep processor and memory busy meanwhile; one per core when left out
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=256))]
+    pub stress: Option<u32>,
+    /// What is on the other end
+    #[arg(long, value_enum, default_value_t)]
+    pub against: Against,
+    /// Probability per cycle with which the stated time may be exceeded
+    #[arg(long, default_value_t = 1e-6, value_parser = probability)]
+    pub exceedance: f64,
+    /// Where the certificate goes; the file that `timing.certificate` names, or FILE.cert.toml, when left out
+    #[arg(long)]
+    pub out: Option<PathBuf>,
+}
+
+/// `flyball hil`.
+#[derive(Debug, Args)]
+pub struct Hil {
+    /// Configuration file (TOML)
+    pub file: PathBuf,
+    /// Name of a built-in scenario, or a file
+    #[arg(long)]
+    pub scenario: Option<String>,
+    /// Folder for junit.xml, report.html, FAT.md and trend.csv
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+    /// What is on the other end
+    #[arg(long, value_enum, default_value_t)]
+    pub plant: Plant,
+    /// Process seconds per real second of the scripted plant
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub time_scale: u32,
+    /// Show the built-in scenarios and end
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// The other end of a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Plant {
+    /// The built-in rig: the scenario's part on the plant is played, time runs faster
+    #[default]
+    Scripted,
+    /// The endpoints of the configuration: a person is asked for the plant's part. It writes: use it on a rig, not on a plant
+    Theirs,
+}
+
+impl Plant {
+    /// In one word.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Scripted => "scripted",
+            Self::Theirs => "theirs",
+        }
+    }
+}
+
+/// The other end of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Against {
+    /// The built-in rig: the loop closes and writes
+    #[default]
+    Rig,
+    /// The PLC of the configuration: nothing is written, not even the heartbeat
+    Plant,
+}
+
+impl Against {
+    /// As it stands in a certificate.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Self::Rig => "rig",
+            Self::Plant => "plant",
+        }
+    }
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "a number of minutes is needed".to_owned())?;
+    if (0.05..=10_080.0).contains(&number) {
+        Ok(number)
+    } else {
+        Err("0.05 to 10080 minutes (a week) are allowed".into())
+    }
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "a probability is needed, such as 1e-6".to_owned())?;
+    if (1e-12..=1e-2).contains(&number) { Ok(number) } else { Err("1e-12 to 1e-2 are allowed".into()) }
 }
 
 /// `flyball check`.

@@ -5,12 +5,15 @@
 
 pub mod application;
 pub mod bench;
+pub mod beside;
+pub mod certify;
 pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod demo;
 pub mod engines;
 pub mod error;
+pub mod hil;
 pub mod keeper;
 pub mod logging;
 pub mod model;
@@ -20,6 +23,7 @@ pub mod run;
 pub mod service;
 pub mod signals;
 pub mod timing;
+pub mod utc;
 pub mod view;
 pub mod words;
 

@@ -22,6 +22,8 @@ fn main() -> ExitCode {
         }),
         Command::Model(ModelCommand::Show(arguments)) => flyball::model::show(&arguments),
         Command::Rig(arguments) => with_stop(|stop| flyball::demo::rig::run(&arguments, &stop)),
+        Command::Certify(arguments) => with_stop(|stop| flyball::certify::run(&arguments, &stop)),
+        Command::Hil(arguments) => with_stop(|stop| flyball::hil::run(&arguments, &stop)),
         Command::Bench(arguments) => flyball::bench::run(arguments.which),
     })
 }

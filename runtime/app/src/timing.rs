@@ -120,6 +120,7 @@ pub struct Overruns {
     pub skipped: u64,
 }
 
+#[derive(Clone)]
 struct Track {
     histogram: Histogram<u64>,
     last: u64,
@@ -153,6 +154,7 @@ impl Track {
 }
 
 /// All statistics of one application.
+#[derive(Clone)]
 pub struct Timing {
     tracks: Vec<Track>,
     overruns: Overruns,
@@ -202,6 +204,20 @@ impl Timing {
     #[must_use]
     pub fn summary(&self, measure: Measure) -> Summary {
         self.tracks[measure as usize].summary()
+    }
+
+    /// How many values lie at or below each edge and above the one before it, nanoseconds; edges 1, 2 and 5 in each decade, empty ones left out.
+    #[must_use]
+    pub fn buckets(&self, measure: Measure) -> Vec<(u64, u64)> {
+        let histogram = &self.tracks[measure as usize].histogram;
+        let edges = (2..=10).flat_map(|e| [1, 2, 5].map(|n| n * 10u64.pow(e)));
+        let mut below = 0;
+        let counted = edges.chain([u64::MAX]).map(|edge| {
+            let count = histogram.count_between(below, edge.min(LONGEST_NS));
+            below = edge.min(LONGEST_NS) + 1;
+            (edge.min(LONGEST_NS), count)
+        });
+        counted.filter(|(_, n)| *n > 0).collect()
     }
 
     /// Deadlines missed.

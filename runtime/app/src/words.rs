@@ -6,7 +6,7 @@ use flyball_core::command::Outcome;
 use flyball_core::condition::{Conditioned, Reason};
 use flyball_core::domain::Statistic;
 use flyball_core::image::LinkState;
-use flyball_core::mode::{Blocker, Mode, ModeState, ShedCause};
+use flyball_core::mode::{Blocker, CertificateFault, Mode, ModeState, ShedCause};
 use flyball_core::optimum::{HeldBy, SolveStatus};
 use flyball_core::record::Event;
 use flyball_core::sample::{REFUSALS, SampleVerdict};
@@ -134,6 +134,7 @@ impl Words {
             Blocker::None => "nothing stands in the way".into(),
             Blocker::HighestMode => "the configuration says highest_mode = \"advisory\"".into(),
             Blocker::ReadOnly => "started with --read-only".into(),
+            Blocker::Certificate(fault) => self.certificate(fault),
             Blocker::NothingToWrite => "the configuration has no optimiser, MV or handshake".into(),
             Blocker::LinkDown(id) => format!("connection {} is not up", c.connections[id.index()].name),
             Blocker::PlcHeartbeat => "the PLC's heartbeat does not change".into(),
@@ -148,6 +149,27 @@ impl Words {
             Blocker::WaitingForPlc => "waiting for the PLC to close its gate".into(),
             Blocker::NotRequested => "nobody has asked for CLOSED LOOP".into(),
         }
+    }
+
+    /// What is wrong with the latency certificate, and what to do; the log of the start says more.
+    fn certificate(&self, fault: CertificateFault) -> String {
+        let rule = self.config.timing.certificate.as_ref();
+        let file = rule.and_then(|r| r.file.file_name()).map_or_else(String::new, |f| f.to_string_lossy().into_owned());
+        let why = match fault {
+            CertificateFault::Missing => "does not exist",
+            CertificateFault::Unreadable => "cannot be read",
+            CertificateFault::Tampered => "was changed after it was made",
+            CertificateFault::Failed => "says that the deadline is not kept",
+            CertificateFault::Inconclusive => "says that too little is known",
+            CertificateFault::OtherConfiguration => "was made for another configuration",
+            CertificateFault::OtherModels => "was made with other models",
+            CertificateFault::OtherVersion => "was made by another version of flyball",
+            CertificateFault::OtherProcessor => "was made on another processor",
+            CertificateFault::OtherKernel => "was made under another kernel",
+            CertificateFault::OtherScheduling => "was made with another scheduling",
+            CertificateFault::Expired => "is too old",
+        };
+        format!("the latency certificate {file} {why}; make one with flyball certify")
     }
 
     /// Why CLOSED LOOP was left.

@@ -135,6 +135,13 @@ impl Controller {
         }
     }
 
+    /// Forbids CLOSED LOOP for good, for this reason. A reason that stands already is kept.
+    pub fn forbid(&mut self, reason: Blocker) {
+        if self.rules.never == Blocker::None {
+            self.rules.never = reason;
+        }
+    }
+
     /// One scan: a function from (state, cycle, input image) to (state, output image, record).
     ///
     /// Total: never an error; a fault is part of the record. Bounded: work is proportional to the counts of tags, model inputs, MVs
@@ -235,6 +242,7 @@ impl Controller {
     fn begin(&mut self, cycle: &ScanCycle, inputs: &InputImage, outputs: &mut OutputImage, record: &mut ScanRecord) {
         outputs.clear(cycle.scheduled.after(self.config.timing.deadline));
         record.cycle = *cycle;
+        record.never = self.rules.never;
         record.events.clear();
         record.events_lost = 0;
         record.answers.clear();

@@ -9,6 +9,7 @@ use flyball_config::Config;
 use crate::controller::Controller;
 use crate::exchange::Giver;
 use crate::image::{InputImage, OutputImage};
+use crate::mode::Blocker;
 use crate::pacer::Pacer;
 use crate::ports::{Clock, FieldInput, FieldOutput, PHASES, Phase, Probe};
 use crate::record::ScanRecord;
@@ -115,6 +116,11 @@ impl<F: FieldInput + FieldOutput> Executive<F> {
             let _ = self.keyframes.push(buffer);
         }
         self
+    }
+
+    /// Forbids CLOSED LOOP for good, before the first scan; see [`Controller::forbid`].
+    pub fn forbid(&mut self, reason: Blocker) {
+        self.controller.forbid(reason);
     }
 
     /// Scans until told to stop. SYNC POINT: `stop` is set once by main; Relaxed is enough, it is looked at once per scan.

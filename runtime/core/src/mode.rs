@@ -35,6 +35,8 @@ pub enum Blocker {
     ReadOnly,
     /// No optimiser, no MV or no handshake in the configuration.
     NothingToWrite,
+    /// The configuration demands a latency certificate, and it does not hold.
+    Certificate(CertificateFault),
     /// A connection that carries handshake or MVs is not up.
     LinkDown(ConnectionId),
     /// The PLC's heartbeat does not change.
@@ -59,6 +61,35 @@ pub enum Blocker {
     WaitingForPlc,
     /// Nobody has asked for CLOSED LOOP.
     NotRequested,
+}
+
+/// What is wrong with the latency certificate that the configuration demands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum CertificateFault {
+    /// There is none.
+    Missing,
+    /// It cannot be read, or is no certificate of a known form.
+    Unreadable,
+    /// Its contents do not belong to its seal.
+    Tampered,
+    /// It says that the deadline is not kept.
+    Failed,
+    /// It says that too little is known.
+    Inconclusive,
+    /// It was made for another configuration.
+    OtherConfiguration,
+    /// It was made with other model files.
+    OtherModels,
+    /// It was made by another version of this program.
+    OtherVersion,
+    /// It was made on another processor.
+    OtherProcessor,
+    /// It was made under another kernel.
+    OtherKernel,
+    /// The scan thread was granted another scheduling then.
+    OtherScheduling,
+    /// It is too old, or from the future.
+    Expired,
 }
 
 /// Why CLOSED LOOP was left.
@@ -385,6 +416,17 @@ mod tests {
         assert!(arming.arming);
         let s = next(&RULES, arming, &Facts { swapped, ..IN_LOOP });
         assert_eq!((s.actual, s.arming, s.requested), (Mode::Advisory, false, Mode::Advisory), "nor does it close now");
+    }
+
+    #[test]
+    fn a_certificate_that_does_not_hold_keeps_the_loop_open_for_good_and_advisory_runs() {
+        let never = Blocker::Certificate(CertificateFault::Tampered);
+        let rules = ModeRules { never, return_after_shed: ReturnAfterShed::Automatic, ..RULES };
+        let s = run(&rules, ModeState::start(Mode::Advisory), Facts { plc_wants: Some(1), ..QUIET }, 10);
+        let s = next(&rules, s, &Facts { command: Some(Mode::ClosedLoop), ..IN_LOOP });
+        let s = run(&rules, s, IN_LOOP, 1000);
+        assert_eq!((s.actual, s.arming, s.blocker), (Mode::Advisory, false, never));
+        assert_eq!(s.announced(), 1, "it is not even announced");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::deadline::Deadlines;
 use crate::guard::GuardReport;
 use crate::handshake::PlcState;
 use crate::image::{InputImage, RecordedOutputs};
-use crate::mode::{Mode, ModeState, ShedCause};
+use crate::mode::{Blocker, Mode, ModeState, ShedCause};
 use crate::optimum::{HeldBy, Optimum};
 use crate::ports::PHASES;
 use crate::sample::Samples;
@@ -76,6 +76,8 @@ pub struct CvRecord {
 pub struct ScanRecord {
     /// Its identity.
     pub cycle: ScanCycle,
+    /// What forbids CLOSED LOOP for good, found out before the first scan.
+    pub never: Blocker,
     /// Frozen inputs.
     pub inputs: InputImage,
     /// Judged values per tag.
@@ -133,6 +135,7 @@ impl ScanRecord {
         let zero = Timestamp::ZERO;
         Self {
             cycle: ScanCycle { number: 0, scheduled: zero, now: zero, period: config.timing.cycle, missed: 0 },
+            never: Blocker::None,
             inputs: InputImage::new(config.tags.len(), config.connections.len()),
             tags: vec![Conditioned::WAITING; config.tags.len()],
             predictions: vec![Prediction::WAITING; config.predictions.len()],

@@ -84,6 +84,7 @@ impl Replay {
     pub fn step(&mut self, recorded: &ScanRecord) -> &ScanRecord {
         let mut probe = RecordedProbe { asked: 0, net_after: recorded.net_after };
         let cycle = &recorded.cycle;
+        self.controller.forbid(recorded.never);
         self.controller.step(cycle, &recorded.inputs, &mut self.outputs, &mut self.record, &mut probe);
         self.controller.flushed(cycle, recorded.flushed);
         self.record.flushed = recorded.flushed;
@@ -128,6 +129,7 @@ pub fn difference(a: &ScanRecord, b: &ScanRecord) -> Option<Difference> {
         };
     }
     whole!(Freeze, cycle);
+    whole!(Freeze, never);
     each!(Freeze, inputs, r => r.inputs.samples);
     whole!(Freeze, answers);
     each!(Condition, tags, r => r.tags);

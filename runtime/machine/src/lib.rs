@@ -2,5 +2,6 @@
 //!
 //! A latency without its machine means nothing: the runtime logs these facts at start, and every bench prints them above its numbers.
 
+pub mod extreme;
 pub mod realtime;
 pub mod spread;

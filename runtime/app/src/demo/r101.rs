@@ -7,15 +7,16 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use flyball_config::{Config, ModbusTransport, Protocol, Secret};
+use flyball_config::Config;
 use flyball_core::ports::Clock;
 use flyball_rig::plc::PlcOptions;
 use flyball_rig::scenario::{Plan, Scenario};
 use flyball_rig::servers::{RigOptions, RigPlc};
 
-use super::folder::{PrivateFolder, random_text};
+use super::folder::PrivateFolder;
 use super::{exit_code, gone, open};
 use crate::application::{Application, Options};
+use crate::beside::{Secrets, point_at};
 use crate::cli::Demo;
 use crate::clock::SystemClock;
 use crate::logging::LogRing;
@@ -46,16 +47,16 @@ pub fn run(options: &Demo, stop: &Stop) -> u8 {
 fn play(options: &Demo, stop: &Stop) -> Result<bool, String> {
     let (mut screen, ring) = open(options.plain)?;
     let folder = PrivateFolder::new()?;
-    let (plc_password, hmi_password) = (random_text()?, random_text()?);
+    let secrets = Secrets::new(&folder)?;
     let mut plc = PlcOptions::default();
     // A stalled machine of one real second is no dead runtime: at this time scale it is twenty process seconds.
     plc.gate.link.hb_timeout_ms = 1_000 * TIME_SCALE;
     let rig = RigPlc::start(RigOptions {
         plc,
         time_scale: TIME_SCALE,
-        ..RigOptions::new(&plc_password, folder.path().join("pki-plc"))
+        ..RigOptions::new(&secrets.plc, folder.path().join("pki-plc"))
     })?;
-    let config = configuration(&folder, &plc_password, &hmi_password, &rig)?;
+    let config = configuration(&folder, &secrets, &rig)?;
 
     let faceplate = Arc::new(Mutex::new(Faceplate::new(&config, TIME_SCALE)));
     let observed = Arc::clone(&faceplate);
@@ -84,7 +85,7 @@ fn play(options: &Demo, stop: &Stop) -> Result<bool, String> {
         println!("Modbus {} unit 1: the simulated PLC; {} unit 1: its chromatograph", rig.modbus(), rig.analyser());
     }
     let mut scene = Scene { application, rig, scenario, faceplate, clock: SystemClock::start(1), announced: false };
-    scene.watch(stop, &mut screen, &ring, options, &hmi_password)?;
+    scene.watch(stop, &mut screen, &ring, options, &secrets.hmi)?;
     drop(screen);
     let passed = scene.table();
     if options.hold && !stop.asked() {
@@ -192,40 +193,14 @@ fn patient(example: &str) -> String {
 }
 
 /// The example's configuration, pointed at the rig, with limits of patience that fit an accelerated plant.
-fn configuration(folder: &PrivateFolder, plc: &str, hmi: &str, rig: &RigPlc) -> Result<Config, String> {
+fn configuration(folder: &PrivateFolder, secrets: &Secrets, rig: &RigPlc) -> Result<Config, String> {
     for (name, bytes) in MODELS {
         folder.write(name, bytes)?;
     }
-    let plc = folder.write("plc-password", plc.as_bytes())?;
-    let hmi = folder.write("hmi-password", hmi.as_bytes())?;
     let file = folder.write("config/examples/r101.toml", patient(EXAMPLE).as_bytes())?;
     let loaded = flyball_config::load(&file);
     let mut config = loaded.config.ok_or_else(|| loaded.diagnostics.lines())?;
     // What follows is about links only: a recording of the demonstration replays from the text above.
-    for connection in &mut config.connections {
-        connection.timeout = Duration::from_millis(500) * TIME_SCALE;
-        match &mut connection.protocol {
-            Protocol::OpcUa(settings) => {
-                settings.endpoint = rig.opcua_url().into();
-                settings.pki = folder.path().join("pki-client");
-                if let flyball_config::UserIdentity::Password { password, .. } = &mut settings.user {
-                    *password = Secret::File(plc.clone());
-                }
-            }
-            Protocol::Modbus(settings) => {
-                let (host, port) = (rig.analyser().ip().to_string(), rig.analyser().port());
-                settings.transport = ModbusTransport::Tcp { host, port };
-            }
-        }
-    }
-    if let Some(server) = &mut config.server {
-        server.endpoint = "opc.tcp://127.0.0.1:0/r101-opt".into();
-        server.pki = folder.path().join("pki-server");
-        // Loopback, and gone in minutes: who tries it out shall not have to exchange certificates first.
-        server.trust_any_client = true;
-        for user in &mut server.users {
-            user.password = Secret::File(hmi.clone());
-        }
-    }
+    point_at(&mut config, rig, folder.path(), secrets);
     Ok(config)
 }
