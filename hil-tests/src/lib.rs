@@ -49,7 +49,7 @@ pub fn example(name: &str) -> Config {
 /// When a model is refused.
 #[must_use]
 pub fn engines(config: &Config) -> LoadedEngines {
-    load_with(config, &VirtualClock::new(), SolveBudget::Iterations(ITERATIONS))
+    load_with(config, &VirtualClock::new(), SolveBudget::iterations(ITERATIONS))
         .unwrap_or_else(|e| panic!("models of {}: {e}", config.app.name))
 }
 

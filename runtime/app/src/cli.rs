@@ -52,6 +52,13 @@ pub enum Command {
     /// Look into a model file
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Derive a recording again: prove it, or ask what another model or configuration would have written
+    ///
+    /// Alone: every decision is derived again from its inputs and compared bit for bit. With --model or --config: what that one would have
+    /// done on the same inputs, beside what was done. Exit code 1 when a scan differs or nothing could be compared.
+    Replay(Replay),
+    /// Say in sentences why the loop was left, or what holds each MV
+    Why(Why),
     /// The second process; started by `run`
     #[command(hide = true)]
     Service,
@@ -194,6 +201,31 @@ fn minutes(text: &str) -> Result<f64, String> {
 fn probability(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "a probability is needed, such as 1e-6".to_owned())?;
     if (1e-12..=1e-2).contains(&number) { Ok(number) } else { Err("1e-12 to 1e-2 are allowed".into()) }
+}
+
+/// `flyball replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// Recording: a file, or a folder of one application
+    pub file: PathBuf,
+    /// Another model: FILE in the place of the only soft sensor, or NAME=FILE; may be repeated
+    #[arg(long, value_name = "[NAME=]FILE")]
+    pub model: Vec<String>,
+    /// Another configuration (TOML); tags and connections are found by their names
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Write figures and plots of the comparison into this folder
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
+}
+
+/// `flyball why`.
+#[derive(Debug, Args)]
+pub struct Why {
+    /// Recording: a file, or a folder of one application
+    pub file: PathBuf,
+    /// UTC, 03:12 or 03:12:44 of its last day, or 2026-11-30T03:12:44Z; the last time that the loop was left, when left out
+    pub time: Option<String>,
 }
 
 /// `flyball check`.

@@ -27,8 +27,16 @@ pub struct LoadedEngines {
 pub enum SolveBudget {
     /// From the configured time, by a calibration on this machine.
     Calibrated,
-    /// Exactly this many iterations: the same on every machine.
-    Iterations(u32),
+    /// Exactly this: the same on every machine.
+    Fixed(Budget),
+}
+
+impl SolveBudget {
+    /// Exactly this many iterations, all in one scan.
+    #[must_use]
+    pub const fn iterations(n: u32) -> Self {
+        Self::Fixed(Budget { solve: n, scan: n })
+    }
 }
 
 /// Loads all models with a calibrated budget.
@@ -89,7 +97,7 @@ pub fn load_with(config: &Config, clock: &dyn Clock, budget: SolveBudget) -> Res
                 let mut optimizer = file.optimizer(settings, map, &config.mvs, &config.cvs).map_err(refused)?;
                 match budget {
                     SolveBudget::Calibrated => said(optimizer.calibrate(settings.stop_after, scan, &prices, clock)),
-                    SolveBudget::Iterations(n) => optimizer = optimizer.with_budget(Budget { solve: n, scan: n }),
+                    SolveBudget::Fixed(budget) => optimizer = optimizer.with_budget(budget),
                 }
                 Box::new(optimizer)
             }
@@ -98,13 +106,13 @@ pub fn load_with(config: &Config, clock: &dyn Clock, budget: SolveBudget) -> Res
                 let mut optimizer = optimizer.map_err(refused)?;
                 match budget {
                     SolveBudget::Calibrated => said(optimizer.calibrate(settings.stop_after, scan, &prices, clock)),
-                    SolveBudget::Iterations(n) => optimizer = optimizer.with_budget(Budget { solve: n, scan: n }),
+                    SolveBudget::Fixed(budget) => optimizer = optimizer.with_budget(budget),
                 }
                 Box::new(optimizer)
             }
         };
-        if let SolveBudget::Iterations(n) = budget {
-            loaded.budget = Some(Budget { solve: n, scan: n });
+        if let SolveBudget::Fixed(budget) = budget {
+            loaded.budget = Some(budget);
         }
         loaded.engines.optimizer = Some(optimizer);
     }

@@ -19,12 +19,14 @@ pub mod logging;
 pub mod model;
 pub mod publication;
 mod recording;
+pub mod replay;
 pub mod run;
 pub mod service;
 pub mod signals;
 pub mod timing;
 pub mod utc;
 pub mod view;
+pub mod why;
 pub mod words;
 
 pub use flyball_machine::realtime;

@@ -21,6 +21,8 @@ fn main() -> ExitCode {
             DemoKind::Turbine => flyball::demo::turbine::run(&arguments, stop),
         }),
         Command::Model(ModelCommand::Show(arguments)) => flyball::model::show(&arguments),
+        Command::Replay(arguments) => flyball::replay::run(&arguments),
+        Command::Why(arguments) => flyball::why::run(&arguments),
         Command::Rig(arguments) => with_stop(|stop| flyball::demo::rig::run(&arguments, &stop)),
         Command::Certify(arguments) => with_stop(|stop| flyball::certify::run(&arguments, &stop)),
         Command::Hil(arguments) => with_stop(|stop| flyball::hil::run(&arguments, &stop)),

@@ -135,7 +135,7 @@ impl Scene {
         let score = Arc::new(Mutex::new(Score::default()));
         let observer = Arc::clone(&score);
         rig.set_script(Box::new(move |plc| lock(&observer).observe(&plc.truth())));
-        let budget = SolveBudget::Iterations(ITERATIONS);
+        let budget = SolveBudget::iterations(ITERATIONS);
         let engines = load_with(config, &VirtualClock::new(), budget).map_err(|e| e.0)?.engines;
         // Nobody takes the records: the newest replaces the one before.
         let (records, _) = exchange(4, || ScanRecord::new(config), Arc::new(|| {}));

@@ -124,6 +124,10 @@ impl Pace {
         let process = Duration::from_nanos(self.last.saturating_sub(self.first.unwrap_or(0)));
         let took = self.begin.elapsed();
         let factor = process.as_secs_f64() / took.as_secs_f64().max(1e-9);
-        format!("{:.0} s of process time in {:.2} s, {factor:.0} times faster", process.as_secs_f64(), took.as_secs_f64())
+        format!(
+            "{:.0} s of process time in {:.2} s, {factor:.0} times faster",
+            process.as_secs_f64(),
+            took.as_secs_f64()
+        )
     }
 }
