@@ -28,9 +28,9 @@ const TAIL_EVERY: u32 = 20;
 const STORY: Plan = Plan {
     enable_at: Duration::from_secs(5),
     disturbance: Disturbance::None,
-    disturb_after: Duration::MAX,
-    end_after: Duration::MAX,
-    give_up_at: Duration::MAX,
+    disturb_after: Duration::from_secs(1 << 40),
+    end_after: Duration::from_secs(1 << 40),
+    give_up_at: Duration::from_secs(1 << 40),
 };
 
 fn cycles() -> u64 {
