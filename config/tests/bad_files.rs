@@ -45,7 +45,16 @@ const CASES: &[(&str, &str, &str)] = &[
     (R101, "arm_cycles   = 30", "certificate = \"\""),
     (R101, "arm_cycles   = 30", "certificate_max_age = \"90 d\""),
     (R101, "arm_cycles   = 30", "certificate = \"r101.cert.toml\"\ncertificate_max_age = \"2 years\""),
+    // The recorder.
+    (OPCUA, "file_size      = \"64 MiB\"", "file_size      = \"64 MB\""),
+    (OPCUA, "file_size      = \"64 MiB\"", "file_size      = 64"),
+    (OPCUA, "file_size      = \"64 MiB\"", "file_size      = \"512 KiB\""),
+    (OPCUA, "total_size     = \"4 GiB\"", "total_size     = \"100 MiB\""),
+    (OPCUA, "total_age      = \"30 d\"", "total_age      = \"30 s\""),
+    (OPCUA, "keyframe_every = 600", "keyframe_every = 0"),
+    (OPCUA, "flush_every    =", "flush    ="),
     // Connections, security, secrets.
+    (R101, "opc.tcp://127.0.0.1:48401", "opc.tcp://apc:geheim@127.0.0.1:48401"),
     (R101, "protocol   = \"opcua\"", "protocol   = \"opc ua\""),
     (R101, "opc.tcp://127.0.0.1:48401", "http://127.0.0.1"),
     (R101, "password   = \"env:R101_PLC_PASSWORD\"", "password   = \"geheim\""),

@@ -202,7 +202,9 @@ const fn mode(mode: Mode) -> u32 {
     }
 }
 
-const fn mode_name(mode: Mode) -> &'static str {
+/// Name of a mode as an enumeration has it.
+#[must_use]
+pub const fn mode_name(mode: Mode) -> &'static str {
     match mode {
         Mode::Off => "OFF",
         Mode::Advisory => "ADVISORY",
@@ -240,6 +242,15 @@ fn held_by(held: HeldBy) -> u32 {
         return FIRST_CV + cv.0;
     }
     HELD_BY.iter().position(|(one, _)| *one == held).map_or(0, |at| at as u32)
+}
+
+/// Name of what holds an MV, as the enumeration has it; `cvs` are the names of the CVs in the order of the configuration.
+#[must_use]
+pub fn held_by_name(held: HeldBy, cvs: &[String]) -> String {
+    match held {
+        HeldBy::Cv(cv) => format!("CV_{}", cvs.get(cv.index()).map_or("?", String::as_str)),
+        plain => HELD_BY.iter().find(|(one, _)| *one == plain).map_or("NOTHING", |(_, name)| *name).to_owned(),
+    }
 }
 
 fn held_by_names(cvs: &[String]) -> Message {

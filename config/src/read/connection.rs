@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::address::{ConnectionDraft, Notation, Numbering};
 use crate::address_modbus::ORDERS;
 use crate::bounds::{MODBUS_READ_MAX, MODBUS_WRITE_MAX};
+use crate::diagnostic::{Diagnostic, Severity};
 use crate::model::{
     Backoff, Connection, ModbusConnection, ModbusTransport, OpcUaConnection, Parity, Protocol, ReadBy, Security,
     SecurityMode, SecurityPolicy, UserIdentity,
@@ -143,6 +144,18 @@ pub(crate) fn endpoint(field: &Field<'_>) -> Option<String> {
         let authority = rest.split('/').next().unwrap_or("");
         authority.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
     });
+    // A user before the host may bring a password: the text is not repeated and its line not shown.
+    if text.contains('@') {
+        field.place.sink.diagnostics.borrow_mut().push(Diagnostic {
+            severity: Severity::Error,
+            location: field.place.location(&field.node.span).blotted(),
+            subject: field.subject.clone(),
+            found: "an address with a user in it".to_owned(),
+            allowed: Some("\"opc.tcp://host:port\" or \"opc.tcp://host:port/path\"".to_owned()),
+            help: Some("Give the user as user = \"...\" and the password as password = \"env:NAME\".".to_owned()),
+        });
+        return None;
+    }
     if good {
         return Some(text.to_owned());
     }

@@ -25,6 +25,7 @@ const INFERENCE_BENCH: &str = "flyball-inference-bench";
 const OPCUA: &str = "flyball-opcua";
 const RECORDER: &str = "flyball-recorder";
 const REPORT: &str = "flyball-report";
+const EXPORT: &str = "flyball-export";
 const RIG: &str = "flyball-rig";
 const APP: &str = "flyball";
 
@@ -36,6 +37,8 @@ const MEMBERS: &[Member] = &[
     Member { folder: "models/optimiser", may: &[CONFIG, CORE, ENGINE], tests_may: &[MACHINE] },
     Member { folder: "models", may: &[CONFIG, CORE, ENGINE, OPTIMISER], tests_may: &[INFERENCE_BENCH, MACHINE] },
     Member { folder: "models/bench", may: &[ENGINE, MACHINE, MODELS], tests_may: &[] },
+    // The one plug-in that knows another: it turns what the recorder has written into tables.
+    Member { folder: "adapters/export", may: &[CONFIG, CORE, RECORDER], tests_may: &[] },
     Member { folder: "adapters/modbus", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "adapters/opcua", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "adapters/recorder", may: &[CONFIG, CORE], tests_may: &[] },
@@ -43,7 +46,9 @@ const MEMBERS: &[Member] = &[
     Member { folder: "hil-tests/rig", may: &[CONFIG, CORE, MODBUS, OPCUA], tests_may: &[] },
     Member {
         folder: "runtime/app",
-        may: &[CONFIG, CORE, MACHINE, MODELS, OPTIMISER, INFERENCE_BENCH, MODBUS, OPCUA, RECORDER, REPORT, RIG],
+        may: &[
+            CONFIG, CORE, MACHINE, MODELS, OPTIMISER, INFERENCE_BENCH, MODBUS, OPCUA, RECORDER, EXPORT, REPORT, PLCKIT, RIG,
+        ],
         tests_may: &[],
     },
     Member { folder: "hil-tests", may: &[CONFIG, CORE, MODELS, MODBUS, OPCUA, RECORDER, RIG, APP], tests_may: &[] },

@@ -234,7 +234,7 @@ impl Scene {
         let shared = Arc::clone(&collector);
         let observer = move |record: &_, timing: &_| lock(&shared).take(record, timing);
         let options =
-            Options { read_only, time_scale: pace, observer: Some(Box::new(observer)), trust_servers: rig.is_some() };
+            Options { read_only, time_scale: pace, observer: Some(Box::new(observer)), trust_servers: rig.is_some(), recorder: None };
         let application = Application::start(&config, options).map_err(|e| e.0)?;
         Ok(Self {
             application,

@@ -111,6 +111,7 @@ impl Stage {
             time_scale: scale,
             observer: Some(Box::new(observer)),
             trust_servers: rig.is_some(),
+            recorder: None,
         };
         let application = Application::start(&config, options).map_err(|e| e.0)?;
         Ok(Self { application, rig, inbox, config, scenario: scenario.clone(), scale, _folder: folder })
