@@ -66,11 +66,11 @@ fn a_short_measurement_is_inconclusive_and_its_certificate_says_what_was_seen() 
         let us = |key: &str| stage[key].as_float().expect("a number");
         assert!(
             us("p50_us") <= us("p99_us") && us("p99_us") <= us("p999_us") && us("p999_us") <= us("max_us"),
-            "{stage}"
+            "{stage:?}"
         );
         let counted: i64 =
             stage["up_to_us"].as_array().expect("a list").iter().map(|b| b[1].as_integer().expect("a count")).sum();
-        assert_eq!(Some(counted), stage["count"].as_integer(), "the histogram holds every cycle: {stage}");
+        assert_eq!(Some(counted), stage["count"].as_integer(), "the histogram holds every cycle: {stage:?}");
     }
     assert_eq!(table["seal"]["sha256"].as_str(), Some(&*hash(text.split("[seal]\n").next().expect("a body"))));
 }
