@@ -23,6 +23,7 @@ const OPTIMISER: &str = "flyball-optimiser";
 const MODELS: &str = "flyball-models";
 const INFERENCE_BENCH: &str = "flyball-inference-bench";
 const OPCUA: &str = "flyball-opcua";
+const PLCKIT: &str = "flyball-plckit";
 const RIG: &str = "flyball-rig";
 const APP: &str = "flyball";
 
@@ -36,10 +37,11 @@ const MEMBERS: &[Member] = &[
     Member { folder: "models/bench", may: &[ENGINE, MACHINE, MODELS], tests_may: &[] },
     Member { folder: "adapters/modbus", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "adapters/opcua", may: &[CONFIG, CORE], tests_may: &[] },
+    Member { folder: "adapters/plckit", may: &[CONFIG], tests_may: &[] },
     Member { folder: "hil-tests/rig", may: &[CONFIG, CORE, MODBUS, OPCUA], tests_may: &[] },
     Member {
         folder: "runtime/app",
-        may: &[CONFIG, CORE, MACHINE, MODELS, OPTIMISER, INFERENCE_BENCH, MODBUS, OPCUA, RIG],
+        may: &[CONFIG, CORE, MACHINE, MODELS, OPTIMISER, INFERENCE_BENCH, MODBUS, OPCUA, PLCKIT, RIG],
         tests_may: &[],
     },
     Member { folder: "hil-tests", may: &[CONFIG, CORE, MODELS, MODBUS, OPCUA, RIG, APP], tests_may: &[] },

@@ -14,6 +14,7 @@ pub mod error;
 pub mod keeper;
 pub mod logging;
 pub mod model;
+pub mod plckit;
 pub mod publication;
 pub mod run;
 pub mod service;
