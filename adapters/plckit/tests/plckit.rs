@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use flyball_config::{Config, EuRange, load};
+use flyball_config::{
+    Address, Config, ConnectionId, DataType, EuRange, HighestMode, ModbusAddress, ModbusTable, OutputKind, WordOrder,
+    load,
+};
 use flyball_plckit::{KitFile, TASK, kit};
 
 const EXAMPLES: [&str; 7] =
@@ -135,6 +138,85 @@ fn cells_of_the_examples_are_called_as_their_nodes() {
         }
         assert_eq!(seen, 29, "{name}");
     }
+}
+
+/// r101 with its handshake and the first MV in the registers of the Modbus device.
+fn over_modbus() -> Config {
+    let mut config = config("r101.toml");
+    let gc = config.connections.iter().position(|c| c.name == "gc").map(|at| ConnectionId(at as u32)).expect("gc");
+    let register = |start, data| {
+        Address::Modbus(ModbusAddress {
+            unit: 1,
+            table: if data == DataType::Bool { ModbusTable::Coil } else { ModbusTable::HoldingRegister },
+            start,
+            data,
+            bit: None,
+            order: WordOrder::Cdab,
+        })
+    };
+    for (output, at) in config.outputs.iter_mut().zip(0u16..) {
+        let data = match output.kind {
+            OutputKind::Setpoint(_) => DataType::Float32,
+            OutputKind::SetpointValid(_) => DataType::Bool,
+            OutputKind::Signature => DataType::UInt32,
+            _ => DataType::UInt16,
+        };
+        (output.connection, output.address) = (gc, register(200 + 2 * at, data));
+    }
+    let handshake = config.handshake.clone().expect("a handshake");
+    for id in [handshake.heartbeat_in, handshake.mode_wanted, handshake.closed_loop] {
+        let tag = &mut config.tags[id.index()];
+        (tag.connection, tag.address) = (gc, register(300 + 2 * id.0 as u16, DataType::UInt16));
+    }
+    config
+}
+
+#[test]
+fn registers_say_function_order_and_what_must_be_converted() {
+    let config = over_modbus();
+    let kit = kit(&config, TASK);
+    let rows: Vec<&str> = file(&kit, "modbus_map.csv").lines().collect();
+    let row =
+        |name: &str| *rows.iter().find(|r| r.starts_with(&format!("{name},"))).unwrap_or_else(|| panic!("{name}"));
+    let start = |name: &str| {
+        let output = config.outputs.iter().find(|o| o.name == name).expect("an output");
+        let Address::Modbus(address) = &output.address else { panic!("{name} is moved to Modbus") };
+        (address.notation(), address.start)
+    };
+    let (notation, wire) = start("feed.write");
+    assert_eq!(
+        row("feed.write"),
+        format!(
+            "feed.write,flyball -> PLC,Apc.FeedSp,gc 127.0.0.1:15020,1,{notation},{wire},2,,float32,CDAB (low word first),FC16,l/h,80,200,"
+        )
+    );
+    assert!(row("feed.valid").contains(",bool,,FC5 or FC15,"), "{}", row("feed.valid"));
+    assert!(row("handshake.mode_out").ends_with("\"uint16 on the wire, INT in the PLC: convert, do not overlay\""));
+    let closed = row("handshake.closed_loop");
+    assert!(closed.contains(",FC3,") && closed.contains("uint16 on the wire, BOOL in the PLC"), "{closed}");
+    assert!(row("handshake.heartbeat_out").ends_with(','), "the same type needs no note");
+    assert!(file(&kit, "README.md").contains("   * gc (Modbus): write access to `FromApp`, `FeedSp`"));
+}
+
+#[test]
+fn setpoints_in_another_plc_are_said() {
+    let mut config = over_modbus();
+    assert!(!file(&kit(&config, TASK), "README.md").contains("More than one PLC"));
+    let (original, at) = (self::config("r101.toml"), config.mvs[1].write.index());
+    config.outputs[at] = original.outputs[at].clone();
+    assert!(file(&kit(&config, TASK), "README.md").contains("More than one PLC"));
+}
+
+#[test]
+fn an_application_that_may_never_write_is_not_commissioned_further() {
+    let mut config = config("r101.toml");
+    config.app.highest_mode = HighestMode::Advisory;
+    let kit = kit(&config, TASK);
+    let list = file(&kit, "COMMISSIONING.md");
+    assert!(
+        list.contains("## C. Heartbeat") && !list.contains("## D.") && list.contains("never writes a setpoint"),
+        "{list}"
+    );
 }
 
 #[test]
