@@ -161,13 +161,8 @@ def run_program(checks, machine, name):
     while plc.apc.toapp.xclosedloop and scan < silent + 2 * plc.thbtimeout // machine.cycle_ms:
         scan_once(False)
     after = {mv: getattr(plc.apc, f"{mv}spact") for mv in ids}
-    shed = not plc.apc.toapp.xclosedloop and fb_reason(plc) == 1
+    shed = not plc.apc.toapp.xclosedloop and plc.fblink.stplc.ishedreason == 1
     checks.check(f"{name} sheds and holds when the heartbeat stops", shed and after == held, f"within {(scan - silent) * machine.cycle_ms / 1000} s")
-
-
-def fb_reason(plc):
-    """Why FB_ApcLink shed."""
-    return plc.fblink.stplc.ishedreason
 
 
 # Scenarios
@@ -196,12 +191,12 @@ def read_trace(path):
             sp |= {"tdatatimeout": int(data), "xshedtofb": to_fallback == "1", "rspfallback": real(fallback), "rdt": real(dt)}
             yield number, ("S", int(cycle), link, sp, int(seed))
         else:
-            echoes, results = words[:15], words[16:]
-            hb, echo, mode, status, sig = map(int, echoes[:5])
-            enable, permit, mv_enable, ready = (w == "1" for w in echoes[5:9])
+            given, results = words[:15], words[16:]
+            hb, echo, mode, status, sig = map(int, given[:5])
+            enable, permit, mv_enable, ready = (w == "1" for w in given[5:9])
             app = {"uihb": hb, "uihbecho": echo, "imode": mode, "wstatus": status, "udisig": sig}
-            sp = {"xmvenable": mv_enable, "xloopready": ready, "rspapp": real(echoes[9]), "uiseqapp": int(echoes[10]), "xvalidapp": echoes[11] == "1",
-                  "roplo": real(echoes[12]), "rophi": real(echoes[13]), "rsplocal": real(echoes[14])}
+            sp = {"xmvenable": mv_enable, "xloopready": ready, "rspapp": real(given[9]), "uiseqapp": int(given[10]), "xvalidapp": given[11] == "1",
+                  "roplo": real(given[12]), "rophi": real(given[13]), "rsplocal": real(given[14])}
             want = [int(results[0]), int(results[1]), results[2] == "1", results[3] == "1", int(results[4]), int(results[5]),
                     real(results[6]), results[7] == "1", int(results[8]), int(results[9]), results[10] == "1", results[11] == "1", real(results[12])]
             yield number, ("R", app, {"xoperenable": enable, "xpermit": permit}, sp, want)

@@ -1,7 +1,7 @@
 """Runs IEC 61131-3 structured text: a small machine over the parse tree of blark, for the gate blocks of a PLC kit.
 
-Subset: STRUCT types; PROGRAM and FUNCTION_BLOCK with VAR, VAR CONSTANT, VAR_INPUT, VAR_OUTPUT, VAR_IN_OUT; assignment, IF, CASE, calls of
-function blocks; + - * / and comparisons, AND OR XOR NOT; LIMIT ABS; TON. Whatever else is met is refused by name, so that nothing is
+Subset: STRUCT types; PROGRAM and FUNCTION_BLOCK with VAR, VAR CONSTANT, VAR_INPUT, VAR_OUTPUT, VAR_IN_OUT; assignment, IF, calls of function
+blocks; + - * / and comparisons, AND OR XOR NOT; LIMIT ABS; TON. Whatever else is met is refused by name, so that nothing is
 silently skipped. MAX and MIN are refused too: what they do with NaN is nowhere laid down.
 
 Types are strict, as IEC 61131-3 has no implicit conversions that lose anything: both sides of an operator and of an assignment have the same
@@ -11,7 +11,7 @@ type; only literals take the type of their surroundings. So the machine is a typ
     the operation in single: double has more than twice the digits.) Comparisons with NaN are FALSE, `<>` is TRUE.
   * Integers wrap at their width. TIME is whole milliseconds.
   * TON counts the cycle of the scan in which IN rises, as the port's timer does. The standard's diagram begins at zero there: on such a PLC every
-    time-out is one cycle longer. The blocks under test do not depend on which it is.
+    time-out is one cycle longer. Whether text and port are equal does not depend on it.
   * VAR_IN_OUT is copied in and out: the same as a reference while nobody passes one variable twice.
 """
 
@@ -221,29 +221,9 @@ class Machine:
             if st.else_clause:
                 lines += [pad + "else:"] + (self._statements(st.else_clause.statements, unit, depth + 1) or [pad + "    pass"])
             return lines
-        if isinstance(st, tree.CaseStatement):
-            return self._case(st, unit, depth)
         if isinstance(st, tree.FunctionCallStatement):
             return self._block_call(st, unit, pad)
         raise Refused(f"{type(st).__name__} in {unit.name}")
-
-    def _case(self, st, unit, depth):
-        pad = "    " * depth
-        value, kind = self._expression(st.expression, unit)
-        if kind not in INTEGERS:
-            raise Refused(f"CASE of {kind}")
-        lines, word = [f"{pad}case = {value}"], "if"
-        for case in st.cases:
-            labels = []
-            for label in case.matches:
-                text, found = self._expression(label, unit)
-                labels.append(self._fit(text, found, kind))
-            lines += [f"{pad}{word} case in ({', '.join(labels)},):"]
-            lines += self._statements(case.statements, unit, depth + 1) or [pad + "    pass"]
-            word = "elif"
-        if st.else_clause:
-            lines += [pad + "else:"] + (self._statements(st.else_clause.statements, unit, depth + 1) or [pad + "    pass"])
-        return lines
 
     def _block_call(self, st, unit, pad):
         target, kind = self._variable(st.name, unit, write=False)
