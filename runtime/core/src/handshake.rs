@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::condition::Conditioned;
 use crate::image::OutputImage;
+use crate::state::Archive;
 use crate::time::{ScanCycle, Timestamp, nanos};
 
 /// Changes of the PLC's heartbeat that must be seen before it counts as alive: a frozen number at start is no proof.
@@ -70,6 +71,14 @@ impl Link {
         let signals = config.handshake.clone()?;
         let signature = config.signature;
         Some(Self { signals, signature, own: 0, seen: None, changes: 0, changed_at: Timestamp::ZERO })
+    }
+
+    /// Keeps both counters.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        archive.keep(&mut self.own);
+        archive.keep(&mut self.seen);
+        archive.keep(&mut self.changes);
+        archive.keep(&mut self.changed_at);
     }
 
     /// Judges the PLC's signals.
