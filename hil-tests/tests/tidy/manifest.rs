@@ -26,6 +26,7 @@ const OPCUA: &str = "flyball-opcua";
 const RECORDER: &str = "flyball-recorder";
 const REPORT: &str = "flyball-report";
 const EXPORT: &str = "flyball-export";
+const PLCKIT: &str = "flyball-plckit";
 const RIG: &str = "flyball-rig";
 const APP: &str = "flyball";
 
@@ -41,6 +42,7 @@ const MEMBERS: &[Member] = &[
     Member { folder: "adapters/export", may: &[CONFIG, CORE, RECORDER], tests_may: &[] },
     Member { folder: "adapters/modbus", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "adapters/opcua", may: &[CONFIG, CORE], tests_may: &[] },
+    Member { folder: "adapters/plckit", may: &[CONFIG], tests_may: &[] },
     Member { folder: "adapters/recorder", may: &[CONFIG, CORE], tests_may: &[] },
     Member { folder: "adapters/report", may: &[], tests_may: &[] },
     Member { folder: "hil-tests/rig", may: &[CONFIG, CORE, MODBUS, OPCUA], tests_may: &[] },

@@ -35,6 +35,10 @@ pub enum Command {
     Run(Run),
     /// Check a configuration without connecting to anything
     Check(Check),
+    /// Write what the PLC engineer needs: gate blocks in structured text, tag and register lists, a checklist
+    ///
+    /// From the configuration that flyball runs, so that limits, rates, time-outs and addresses have one source.
+    PlcKit(PlcKit),
     /// Show what it does, on this machine, over real sockets
     Demo(Demo),
     /// Serve the simulated plant R-101 alone, as a PLC to try a configuration against
@@ -236,6 +240,22 @@ pub struct Check {
     /// Print the findings as JSON, for pipelines
     #[arg(long)]
     pub json: bool,
+}
+
+/// `flyball plc-kit`.
+#[derive(Debug, Args)]
+pub struct PlcKit {
+    /// Configuration file (TOML)
+    pub file: PathBuf,
+    /// Folder of the kit; made when it is not there
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Replace files that are there with another content
+    #[arg(long)]
+    pub force: bool,
+    /// Cycle of the PLC task that calls the blocks, ms
+    #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub task: u32,
 }
 
 /// `flyball demo`.

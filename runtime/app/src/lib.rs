@@ -17,6 +17,7 @@ pub mod hil;
 pub mod keeper;
 pub mod logging;
 pub mod model;
+pub mod plckit;
 pub mod publication;
 mod recording;
 pub mod replay;

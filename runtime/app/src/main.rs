@@ -9,6 +9,7 @@ use flyball::signals::Stop;
 fn main() -> ExitCode {
     ExitCode::from(match Cli::parse().command {
         Command::Check(arguments) => flyball::check::run(&arguments),
+        Command::PlcKit(arguments) => flyball::plckit::run(&arguments),
         Command::Service => flyball::service::process::main(),
         Command::Run(arguments) => flyball::run::run(&arguments),
         Command::Demo(arguments) if arguments.record.is_some() && arguments.which != DemoKind::R101 => {
