@@ -2,17 +2,76 @@
 //!
 //! The heartbeat is a counter (a toggling bit can alias with the sampling), advanced once per completed scan: a hung scan stops it.
 
+use std::time::Duration;
+
 use flyball_config::{Config, Handshake, OutputId, TagId};
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Conditioned;
 use crate::image::OutputImage;
-use crate::time::{ScanCycle, Timestamp, nanos};
+use crate::mode::{Blocker, ShedCause};
+use crate::time::{ScanCycle, Timestamp};
 
 /// Changes of the PLC's heartbeat that must be seen before it counts as alive: a frozen number at start is no proof.
 const CHANGES_UNTIL_ALIVE: u32 = 3;
 /// A counter that moves by more than this between two scans (either way) was restarted.
 const JUMP: u16 = 120;
+
+/// When a heartbeat counts as alive, lost or restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeartbeatRules {
+    /// Unchanged for longer than this: lost.
+    pub lost_after: Duration,
+    /// A step of more than this, either way, is a restart.
+    pub jump: u16,
+}
+
+impl HeartbeatRules {
+    /// The rules of the shipped handshake.
+    #[must_use]
+    pub const fn new(lost_after: Duration) -> Self {
+        Self { lost_after, jump: JUMP }
+    }
+}
+
+/// What is remembered of the PLC's counter. Small and pure, so that it can be model-checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct HeartbeatWatch {
+    /// Newest counter.
+    pub seen: Option<u16>,
+    /// Changes since start, loss or restart; stops where the counter counts as alive.
+    pub changes: u32,
+    /// When it changed last.
+    pub changed_at: Timestamp,
+}
+
+impl HeartbeatWatch {
+    /// Takes the counter of one scan, None when it cannot be read; true when it jumped: the PLC restarted.
+    pub fn take(&mut self, rules: &HeartbeatRules, now: Timestamp, counter: Option<u16>) -> bool {
+        let mut restarted = false;
+        if let Some(counter) = counter
+            && self.seen != Some(counter)
+        {
+            if let Some(before) = self.seen {
+                let step = counter.wrapping_sub(before);
+                restarted = step.min(before.wrapping_sub(counter)) > rules.jump || step > u16::MAX / 2;
+                self.changes = if restarted { 1 } else { (self.changes + 1).min(CHANGES_UNTIL_ALIVE) };
+            }
+            self.seen = Some(counter);
+            self.changed_at = now;
+        }
+        if now.since(self.changed_at) > rules.lost_after {
+            self.changes = 0;
+        }
+        restarted
+    }
+
+    /// The counter changes.
+    #[must_use]
+    pub const fn alive(&self) -> bool {
+        self.changes >= CHANGES_UNTIL_ALIVE
+    }
+}
 
 /// What the PLC says, as far as it can be believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -29,6 +88,27 @@ pub struct PlcState {
     pub closed: bool,
     /// Why it shed last.
     pub shed_reason: u16,
+}
+
+impl PlcState {
+    /// The mode it asks for, as far as that counts as a wish: words of a PLC whose heartbeat is not alive are leftovers or zeros. Else a
+    /// PLC that restarts with its operator's switch left on would seem to ask anew.
+    #[must_use]
+    pub fn wish(&self) -> Option<u16> {
+        self.wants.filter(|_| self.alive)
+    }
+
+    /// What the PLC itself puts in the way of closing, and gives as a cause to leave: the first that applies.
+    #[must_use]
+    pub const fn objection(&self) -> (Blocker, Option<ShedCause>) {
+        if self.restarted {
+            (Blocker::PlcHeartbeat, Some(ShedCause::PlcRestarted))
+        } else if !self.alive {
+            (Blocker::PlcHeartbeat, Some(ShedCause::PlcHeartbeatLost))
+        } else {
+            (Blocker::None, None)
+        }
+    }
 }
 
 /// Status bits for the PLC (`wStatus`).
@@ -58,9 +138,8 @@ pub struct Link {
     signals: Handshake,
     signature: u32,
     own: u16,
-    seen: Option<u16>,
-    changes: u32,
-    changed_at: Timestamp,
+    rules: HeartbeatRules,
+    watch: HeartbeatWatch,
 }
 
 impl Link {
@@ -69,31 +148,18 @@ impl Link {
     pub fn new(config: &Config) -> Option<Self> {
         let signals = config.handshake.clone()?;
         let signature = config.signature;
-        Some(Self { signals, signature, own: 0, seen: None, changes: 0, changed_at: Timestamp::ZERO })
+        let rules = HeartbeatRules::new(signals.lost_after);
+        Some(Self { signals, signature, own: 0, rules, watch: HeartbeatWatch::default() })
     }
 
     /// Judges the PLC's signals.
     pub fn read(&mut self, now: Timestamp, tags: &[Conditioned]) -> PlcState {
         let word = |tag: TagId| tags[tag.index()].measured().map(to_word);
-        let mut restarted = false;
-        if let Some(heartbeat) = word(self.signals.heartbeat_in)
-            && self.seen != Some(heartbeat)
-        {
-            if let Some(before) = self.seen {
-                let step = heartbeat.wrapping_sub(before);
-                restarted = step.min(before.wrapping_sub(heartbeat)) > JUMP || step > u16::MAX / 2;
-                self.changes = if restarted { 1 } else { self.changes.saturating_add(1) };
-            }
-            self.seen = Some(heartbeat);
-            self.changed_at = now;
-        }
-        if nanos(now.since(self.changed_at)) > nanos(self.signals.lost_after) {
-            self.changes = 0;
-        }
+        let restarted = self.watch.take(&self.rules, now, word(self.signals.heartbeat_in));
         PlcState {
-            alive: self.changes >= CHANGES_UNTIL_ALIVE,
+            alive: self.watch.alive(),
             restarted,
-            heartbeat: self.seen.unwrap_or(0),
+            heartbeat: self.watch.seen.unwrap_or(0),
             wants: word(self.signals.mode_wanted),
             closed: word(self.signals.closed_loop) == Some(1),
             shed_reason: self.signals.shed_reason.and_then(word).unwrap_or(0),
@@ -109,7 +175,7 @@ impl Link {
             }
         };
         set(Some(self.signals.heartbeat_out), u32::from(self.own));
-        set(self.signals.echo_out, u32::from(self.seen.unwrap_or(0)));
+        set(self.signals.echo_out, u32::from(self.watch.seen.unwrap_or(0)));
         set(Some(self.signals.mode_out), mode);
         set(self.signals.status_out, status);
         set(self.signals.signature_out, self.signature);
@@ -133,7 +199,6 @@ mod tests {
     use crate::status::Status;
     use crate::value::Value;
     use flyball_config::ReturnAfterShed;
-    use std::time::Duration;
 
     const S: u64 = 1_000_000_000;
 
@@ -152,7 +217,8 @@ mod tests {
             lost_after: Duration::from_secs(5),
             return_after_shed: ReturnAfterShed::Operator,
         };
-        Link { signals, signature: 7, own: 65_534, seen: None, changes: 0, changed_at: Timestamp::ZERO }
+        let rules = HeartbeatRules::new(signals.lost_after);
+        Link { signals, signature: 7, own: 65_534, rules, watch: HeartbeatWatch::default() }
     }
 
     fn tags(heartbeat: u16) -> [Conditioned; 3] {

@@ -124,7 +124,7 @@ pub struct ModeState {
     pub advisory_scans: u32,
     /// Scans with met deadlines in a row, saturating.
     pub good_scans: u32,
-    /// Mode that the PLC asked for in the last scan in which it could be read.
+    /// Mode that the PLC asked for in the scan before; None when it could not be read or believed.
     pub plc_wanted: Option<u16>,
 }
 
@@ -195,11 +195,10 @@ pub fn next(rules: &ModeRules, state: ModeState, facts: &Facts) -> ModeState {
         s.shed = None;
     }
 
-    // Requests. The PLC's wish counts when it rises while we look: a switch that was left on does not close the loop after a restart.
+    // Requests. The PLC's wish counts when it rises while we look: a switch that was left on does not close the loop after a restart, of
+    // ours or of the PLC, whose latch is empty then.
     let rising = matches!((s.plc_wanted, facts.plc_wants), (Some(before), Some(2)) if before < 2);
-    if facts.plc_wants.is_some() {
-        s.plc_wanted = facts.plc_wants;
-    }
+    s.plc_wanted = facts.plc_wants;
     if rising && s.actual == Mode::Advisory {
         s.requested = Mode::ClosedLoop;
     }
