@@ -251,6 +251,16 @@ mod tests {
     }
 
     #[test]
+    fn a_wish_counts_only_while_the_plc_is_alive() {
+        let mut l = link();
+        for i in 0..10u16 {
+            let plc = l.read(Timestamp(u64::from(i + 1) * S), &tags(5_000 + i));
+            assert_eq!((plc.wants, plc.wish()), (Some(2), (i >= 3).then_some(2)), "beat {i}");
+        }
+        assert_eq!(l.read(Timestamp(11 * S), &tags(3)).wish(), None, "after a restart");
+    }
+
+    #[test]
     fn a_jump_is_a_restart() {
         let mut l = link();
         for i in 0..10u16 {

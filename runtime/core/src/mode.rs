@@ -341,6 +341,15 @@ mod tests {
     }
 
     #[test]
+    fn a_plc_that_restarts_with_its_switch_left_on_does_not_ask_anew() {
+        let s = next(&RULES, closed(), &Facts { plc_closed: false, plc_wants: Some(1), ..QUIET });
+        assert_eq!((s.actual, s.plc_wanted), (Mode::Advisory, Some(1)), "it sheds and latches");
+        let s = run(&RULES, s, Facts { plc_wants: None, ..QUIET }, 5);
+        let s = run(&RULES, s, IN_LOOP, 1000);
+        assert_eq!((s.actual, s.requested), (Mode::Advisory, Mode::Advisory), "its latch is empty after the restart");
+    }
+
+    #[test]
     fn the_gate_must_close_after_we_announced_ready() {
         let s = run(&RULES, ModeState::start(Mode::Advisory), IN_LOOP, 10);
         let s = next(&RULES, s, &Facts { command: Some(Mode::ClosedLoop), ..IN_LOOP });
