@@ -250,6 +250,7 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
         Some(Config {
             file: file.to_path_buf(),
             signature: signature(place.source, &sheets, &models),
+            instance: 0,
             app: app?,
             timing: timing?,
             connections: cx.connections.into_iter().map(|c| c.connection).collect::<Option<_>>()?,

@@ -74,6 +74,9 @@ pub struct Config {
     pub file: PathBuf,
     /// CRC-32 over the bytes of the file, its tag sheets and its models: what the PLC can check under management of change.
     pub signature: u32,
+    /// Number of this run of the program among those that may ask the PLC for its lease, never 0; the program draws it at start. Not part of the
+    /// file: two machines with the same file must differ. 0, as loaded: no lease is ever asked for.
+    pub instance: u32,
     /// Who this application is.
     pub app: App,
     /// When it runs and how long it may take.

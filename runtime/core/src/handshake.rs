@@ -1,6 +1,9 @@
 //! Handshake with the PLC's gate block: heartbeats both ways, and what the PLC says of itself.
 //!
 //! The heartbeat is a counter (a toggling bit can alias with the sampling), advanced once per completed scan: a hung scan stops it.
+//!
+//! Where several instances stand beside one PLC, the PLC grants a *lease* to one of them (docs/adr/0018-lease.md). Who does not hold it says
+//! nothing: the cells of the handshake have one writer.
 
 use std::time::Duration;
 
@@ -88,6 +91,43 @@ pub struct PlcState {
     pub closed: bool,
     /// Why it shed last.
     pub shed_reason: u16,
+    /// Who holds its lease.
+    pub lease: LeaseState,
+}
+
+/// Who holds the PLC's lease, as far as this instance can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum LeaseState {
+    /// The configuration knows no lease: this is the only instance.
+    #[default]
+    NotUsed,
+    /// This instance.
+    Ours,
+    /// Nobody: it may be asked for.
+    Free,
+    /// Another instance.
+    Other(u32),
+    /// Not readable now, which is as good as lost: what was read before may be old.
+    Unreadable,
+}
+
+impl LeaseState {
+    /// `owner`: what the PLC says, None if it cannot be read; `us`: this instance, 0 if it has no number.
+    #[must_use]
+    pub const fn of(owner: Option<u32>, us: u32) -> Self {
+        match owner {
+            None => Self::Unreadable,
+            Some(0) => Self::Free,
+            Some(owner) if owner == us => Self::Ours,
+            Some(owner) => Self::Other(owner),
+        }
+    }
+
+    /// This instance may write to the PLC.
+    #[must_use]
+    pub const fn speaks(self) -> bool {
+        matches!(self, Self::NotUsed | Self::Ours)
+    }
 }
 
 impl PlcState {
@@ -105,6 +145,8 @@ impl PlcState {
             (Blocker::PlcHeartbeat, Some(ShedCause::PlcRestarted))
         } else if !self.alive {
             (Blocker::PlcHeartbeat, Some(ShedCause::PlcHeartbeatLost))
+        } else if !self.lease.speaks() {
+            (Blocker::NoLease, Some(ShedCause::LeaseLost))
         } else {
             (Blocker::None, None)
         }
@@ -137,6 +179,8 @@ pub enum StatusBit {
 pub struct Link {
     signals: Handshake,
     signature: u32,
+    instance: u32,
+    lease: LeaseState,
     own: u16,
     rules: HeartbeatRules,
     watch: HeartbeatWatch,
@@ -149,12 +193,15 @@ impl Link {
         let signals = config.handshake.clone()?;
         let signature = config.signature;
         let rules = HeartbeatRules::new(signals.lost_after);
-        Some(Self { signals, signature, own: 0, rules, watch: HeartbeatWatch::default() })
+        let (instance, lease) = (config.instance, LeaseState::default());
+        Some(Self { signals, signature, instance, lease, own: 0, rules, watch: HeartbeatWatch::default() })
     }
 
     /// Judges the PLC's signals.
     pub fn read(&mut self, now: Timestamp, tags: &[Conditioned]) -> PlcState {
         let word = |tag: TagId| tags[tag.index()].measured().map(to_word);
+        let number = |tag: TagId| tags[tag.index()].measured().map(|x| x.round().clamp(0.0, f64::from(u32::MAX)) as u32);
+        self.lease = self.signals.lease.map_or(LeaseState::NotUsed, |l| LeaseState::of(number(l.owner), self.instance));
         let restarted = self.watch.take(&self.rules, now, word(self.signals.heartbeat_in));
         PlcState {
             alive: self.watch.alive(),
@@ -163,10 +210,12 @@ impl Link {
             wants: word(self.signals.mode_wanted),
             closed: word(self.signals.closed_loop) == Some(1),
             shed_reason: self.signals.shed_reason.and_then(word).unwrap_or(0),
+            lease: self.lease,
         }
     }
 
-    /// Fills the handshake cells at the end of a scan. The heartbeat cell goes with the second write.
+    /// Fills the handshake cells at the end of a scan. The heartbeat cell goes with the second write. Without the lease it only asks for it, and
+    /// only while nobody has it.
     pub fn write(&mut self, _cycle: &ScanCycle, mode: u32, status: u32, image: &mut OutputImage) {
         self.own = self.own.wrapping_add(1);
         let mut set = |cell: Option<OutputId>, signal: u32| {
@@ -174,11 +223,23 @@ impl Link {
                 image.set_signal(cell, signal);
             }
         };
+        if !self.lease.speaks() {
+            if self.lease == LeaseState::Free && self.instance != 0 {
+                set(self.signals.lease.map(|l| l.request), self.instance);
+            }
+            return;
+        }
         set(Some(self.signals.heartbeat_out), u32::from(self.own));
         set(self.signals.echo_out, u32::from(self.watch.seen.unwrap_or(0)));
         set(Some(self.signals.mode_out), mode);
         set(self.signals.status_out, status);
         set(self.signals.signature_out, self.signature);
+    }
+
+    /// This instance may write to the PLC.
+    #[must_use]
+    pub fn speaks(&self) -> bool {
+        self.lease.speaks()
     }
 
     /// Our heartbeat of the last scan.
@@ -216,9 +277,10 @@ mod tests {
             shed_reason: None,
             lost_after: Duration::from_secs(5),
             return_after_shed: ReturnAfterShed::Operator,
+            lease: None,
         };
         let rules = HeartbeatRules::new(signals.lost_after);
-        Link { signals, signature: 7, own: 65_534, rules, watch: HeartbeatWatch::default() }
+        Link { signals, signature: 7, instance: 9, lease: LeaseState::NotUsed, own: 65_534, rules, watch: HeartbeatWatch::default() }
     }
 
     fn tags(heartbeat: u16) -> [Conditioned; 3] {
@@ -258,6 +320,34 @@ mod tests {
             assert_eq!((plc.wants, plc.wish()), (Some(2), (i >= 3).then_some(2)), "beat {i}");
         }
         assert_eq!(l.read(Timestamp(11 * S), &tags(3)).wish(), None, "after a restart");
+    }
+
+    #[test]
+    fn without_the_lease_it_only_asks_and_only_while_nobody_has_it() {
+        let mut l = link();
+        l.signals.lease = Some(flyball_config::Lease { request: OutputId(2), owner: TagId(3) });
+        let cycle = ScanCycle {
+            number: 0,
+            scheduled: Timestamp::ZERO,
+            now: Timestamp::ZERO,
+            period: Duration::from_secs(1),
+            missed: 0,
+        };
+        let cases = [
+            (Some(0.0), LeaseState::Free, [false, false, true]),
+            (Some(9.0), LeaseState::Ours, [true, true, false]),
+            (Some(4.0), LeaseState::Other(4), [false; 3]),
+            (None, LeaseState::Unreadable, [false; 3]),
+        ];
+        for (beat, (owner, lease, written)) in (1u16..).zip(cases) {
+            let [a, b, c] = tags(beat);
+            let owner = Conditioned { value: owner.and_then(Value::new), status: Status::Good, ..Conditioned::WAITING };
+            let plc = l.read(Timestamp(u64::from(beat) * S), &[a, b, c, owner]);
+            assert_eq!((plc.lease, plc.lease.speaks()), (lease, written[0]));
+            let mut image = OutputImage::new(3);
+            l.write(&cycle, 1, 0, &mut image);
+            assert_eq!([0, 1, 2].map(|i| image.cell(OutputId(i)).is_some()), written, "{lease:?}");
+        }
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub enum Blocker {
     LinkDown(ConnectionId),
     /// The PLC's heartbeat does not change.
     PlcHeartbeat,
+    /// The PLC's lease is not ours.
+    NoLease,
     /// The PLC (its operator switch, permit or latch) does not ask for mode 2.
     PlcNotAsking,
     /// Windows of a model are not full yet.
@@ -74,6 +76,8 @@ pub enum ShedCause {
     PlcHeartbeatLost,
     /// The PLC's heartbeat jumped: it restarted.
     PlcRestarted,
+    /// The PLC's lease is no longer ours.
+    LeaseLost,
     /// A connection that carries handshake or MVs went down.
     LinkLost(ConnectionId),
     /// A critical CV has no usable value any more.
