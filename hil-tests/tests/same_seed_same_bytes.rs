@@ -8,7 +8,7 @@ fn record_of_a_run(seed: u64) -> Vec<u8> {
     let mut run = VirtualRun::new(&config, Plan::STEP, seed);
     let mut bytes = Vec::new();
     while !run.over() {
-        run.scan().encode(&mut bytes);
+        run.scan().to_bytes(&mut bytes);
     }
     bytes
 }

@@ -2,6 +2,7 @@
 
 use flyball_core::bounds::MODEL_INPUTS_MAX;
 use flyball_core::ports::{PredictFault, Predictor, TrustData};
+use flyball_core::state::Archive;
 use flyball_core::watch::basis::Basis;
 
 use crate::engine::{BatchPlan, SteadyMap};
@@ -98,17 +99,9 @@ impl Predictor for OnnxPredictor {
         }
     }
 
-    fn memory(&self) -> &[f32] {
-        match &self.inner {
-            Inner::Row(_) => &[],
-            Inner::Step { window, .. } => window.memory(),
-        }
-    }
-
-    fn restore(&mut self, memory: &[f32]) -> bool {
-        match &mut self.inner {
-            Inner::Row(_) => memory.is_empty(),
-            Inner::Step { window, .. } => window.restore(memory),
+    fn keep(&mut self, archive: &mut Archive<'_>) {
+        if let Inner::Step { window, .. } = &mut self.inner {
+            window.keep(archive);
         }
     }
 }

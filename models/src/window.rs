@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use flyball_core::ports::PredictFault;
+use flyball_core::state::Archive;
 use flyball_engine::stream::{Stream, stream};
 use flyball_engine::{Graph, Instance, Path, Program};
 
@@ -87,16 +88,9 @@ impl Window {
         self.memory.copy_from_slice(&self.at_start);
     }
 
-    pub(crate) fn memory(&self) -> &[f32] {
-        &self.memory
-    }
-
-    pub(crate) fn restore(&mut self, memory: &[f32]) -> bool {
-        let fits = memory.len() == self.memory.len();
-        if fits {
-            self.memory.copy_from_slice(memory);
-        }
-        fits
+    /// Keeps the last steps, or the states.
+    pub(crate) fn keep(&mut self, archive: &mut Archive<'_>) {
+        archive.keep_all(&mut self.memory);
     }
 
     /// Takes one step, in the file's column order, and answers. Bounded by the network; allocates nothing when the engine runs it.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use flyball_config::{EuRange, Filter, Model, ModelInput, ModelOutput, ModelRole, Trust};
 use flyball_core::ports::Predictor;
+use flyball_core::state::Archive;
 use flyball_models::{LoadedModel, ModelError, Network, OnnxPredictor, Refusal, SourceInfo, load_bytes};
 use onnx::{Onnx, Random, dims, float, int, ints};
 use prost::Message;
@@ -195,7 +196,7 @@ fn convolutions_are_streamed_because_they_stay_equal_for_ever() {
     let loaded = load(&file, 2, "window", ModelRole::SoftSensor).expect("loads");
     let mut predictor = loaded.predictor().expect("loaded");
     // The states of one step, not the whole window.
-    assert_ne!(predictor.memory().len(), STEPS * COLUMNS);
+    assert_ne!(numbers(&mut predictor), STEPS * COLUMNS);
     let mut network = Network::read(&file.bytes(), 1).unwrap();
     let rows = rows(4 * STEPS);
     for (end, row) in rows.iter().enumerate() {
@@ -206,6 +207,20 @@ fn convolutions_are_streamed_because_they_stay_equal_for_ever() {
     }
 }
 
+/// What a predictor remembers, as bytes.
+fn kept(predictor: &mut dyn Predictor) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 << 16);
+    let mut archive = Archive::save(&mut bytes);
+    predictor.keep(&mut archive);
+    assert_eq!(archive.finish(), Ok(()));
+    bytes
+}
+
+/// How many numbers a predictor remembers.
+fn numbers(predictor: &mut dyn Predictor) -> usize {
+    postcard::take_from_bytes(&kept(predictor)).expect("a length comes first").0
+}
+
 #[test]
 fn a_memory_that_was_kept_continues_where_it_was_taken() {
     for (file, axis, run) in [(recurrent("LSTM"), 1, "stream"), (recurrent("LSTM"), 1, "window")] {
@@ -213,9 +228,14 @@ fn a_memory_that_was_kept_continues_where_it_was_taken() {
         let (mut one, mut other) = (loaded.predictor().unwrap(), loaded.predictor().unwrap());
         let rows = rows(3 * STEPS);
         rows[..STEPS + 2].iter().for_each(|row| drop(step(&mut one, row)));
-        let kept = one.memory().to_vec();
-        assert!(!other.restore(&kept[1..]), "another length is refused");
-        assert!(other.restore(&kept));
+        let kept = kept(&mut one);
+        let restore = |other: &mut dyn Predictor, bytes| {
+            let mut archive = Archive::load(bytes);
+            other.keep(&mut archive);
+            archive.finish()
+        };
+        assert!(restore(&mut loaded.predictor().unwrap(), &kept[1..]).is_err(), "another length is refused");
+        assert_eq!(restore(&mut other, &kept), Ok(()));
         for row in &rows[STEPS + 2..] {
             assert_eq!(step(&mut one, row), step(&mut other, row), "{run}");
         }
@@ -226,7 +246,7 @@ fn a_memory_that_was_kept_continues_where_it_was_taken() {
 fn what_cannot_be_streamed_is_run_whole_and_said() {
     let loaded = load(&convolution(true), 2, "stream", ModelRole::SoftSensor).expect("loads");
     assert!(loaded.warnings.iter().any(|w| w.contains("one step alone cannot be run")), "{:?}", loaded.warnings);
-    assert_eq!(loaded.predictor().unwrap().memory().len(), STEPS * COLUMNS);
+    assert_eq!(numbers(&mut loaded.predictor().unwrap()), STEPS * COLUMNS);
 }
 
 #[test]

@@ -182,7 +182,7 @@ impl ScanBench {
         let (records, taker) = exchange(4, || ScanRecord::new(&config), Arc::new(|| {}));
         let record = Box::new(ScanRecord::new(&config));
         let mut bytes = Vec::new();
-        record.encode(&mut bytes);
+        record.to_bytes(&mut bytes);
         Ok(Self {
             seats,
             field: Field::new(doors, Arc::new(ArrayQueue::new(1))),

@@ -76,6 +76,7 @@ fn r101() -> ViewState {
             mv("temp", 118.6, 118.8, 120.0, "degC", "engineering high limit"),
         ],
         cvs: vec![quality, cooling],
+        against: "temp high limit (worth 0.65 EUR/h per degC)".into(),
         objective: Some(ObjectiveRow {
             name: "profit".into(),
             now: Some(15.42),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use flyball_config::{BackOff, Config, Cv, InputSource, MatchPlant, Model, ModelOutput, Mv, ValueSource};
 use heapless::Vec;
+use serde::{Deserialize, Serialize};
 
 use crate::bounds::{CVS_MAX, MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
 use crate::condition::Conditioned;
@@ -15,13 +16,14 @@ use crate::guard::{MvFacts, MvGuard};
 use crate::optimum::{CvProblem, HeldBy, MvProblem, Optimum, Problem, SolveStatus};
 use crate::ports::{Optimizer, Probe};
 use crate::sensor::Prediction;
+use crate::state::Archive;
 use crate::time::{ScanCycle, Timestamp, nanos};
 
 /// The map's own prediction may change by this share of an output's range and still count as steady.
 const STEADY_BAND: f64 = 0.01;
 
 /// State of the plant-to-map matching of one map output.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Match {
     /// Share of the difference taken per scan: 1 - exp(-cycle / filter).
     share: f64,
@@ -99,6 +101,25 @@ impl Advisor {
             solved_at: None,
             failures: 0,
         })
+    }
+
+    /// No solve is under way: a state taken now is whole.
+    #[must_use]
+    pub fn settled(&self) -> bool {
+        !self.solving
+    }
+
+    /// Keeps filters, matching, prices, the newest answer and the memory of the engine; only while [`Advisor::settled`].
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        self.lines.iter_mut().for_each(|line| line.keep(archive));
+        archive.keep_all(&mut self.matches);
+        archive.keep(&mut self.last_slot);
+        archive.keep(&mut self.last_step);
+        archive.keep(&mut self.problem.prices);
+        archive.keep(&mut self.optimum);
+        archive.keep(&mut self.solved_at);
+        archive.keep(&mut self.failures);
+        self.engine.keep(archive);
     }
 
     /// Prices now.

@@ -6,12 +6,13 @@
 use std::time::Duration;
 
 use flyball_config::bounds::DURATION_MAX;
+use serde::{Deserialize, Serialize};
 
 use crate::condition::Conditioned;
 use crate::time::{ScanCycle, Timestamp};
 
 /// Remembers when the newest usable sample of one tag was taken.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct SampleAge {
     taken: Option<Timestamp>,
 }

@@ -9,16 +9,18 @@
 use std::time::Duration;
 
 use flyball_config::{Bias, Confirm, EuRange, PredictionId};
+use serde::{Deserialize, Serialize};
 
 use crate::bounds::SAMPLE_HISTORY_MAX;
 use crate::sample::{REFUSALS, SampleOutcome, SampleVerdict};
+use crate::state::Archive;
 use crate::time::{Timestamp, nanos};
 
 /// Sample times that are recognised: an analyser, and operators who type meanwhile.
 const SEEN: usize = 16;
 
 /// What one run of the model showed, as far as a late sample will ask.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Shown {
     /// The model's own output, EU; None when the prediction was Bad.
     pub raw: Option<f64>,
@@ -38,7 +40,7 @@ impl Shown {
 }
 
 /// One remembered run.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Past {
     at: Timestamp,
     shown: Shown,
@@ -244,6 +246,25 @@ impl BiasState {
     #[must_use]
     pub fn expired(&self, now: Timestamp, since: Timestamp) -> bool {
         nanos(now.since(self.last_accepted.unwrap_or(since))) > nanos(self.rule.expires)
+    }
+
+    /// Keeps the bias, the answers it looks back on, and what became of the samples.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        archive.keep_all(&mut self.history);
+        archive.keep_index(&mut self.next, self.history.len() - 1);
+        archive.keep_index(&mut self.filled, self.history.len());
+        archive.keep_all(&mut self.seen);
+        archive.keep_index(&mut self.seen_next, SEEN - 1);
+        archive.keep(&mut self.far);
+        archive.keep(&mut self.bias);
+        archive.keep(&mut self.at_total);
+        archive.keep(&mut self.last_sample);
+        archive.keep(&mut self.last_value);
+        archive.keep(&mut self.last_accepted);
+        archive.keep(&mut self.last_error);
+        archive.keep(&mut self.last_verdict);
+        archive.keep(&mut self.last_refusal);
+        archive.keep(&mut self.refused);
     }
 
     /// Forgets the bias.

@@ -8,6 +8,7 @@ use flyball_config::{Config, EuRange, Frozen, OnBad, Tag, TagRole};
 use serde::{Deserialize, Serialize};
 
 use crate::image::Sample;
+use crate::state::Archive;
 use crate::status::{Severity, Status};
 use crate::time::{Timestamp, nanos};
 use crate::value::Value;
@@ -121,7 +122,7 @@ impl Rule {
 }
 
 /// What is remembered of one tag.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Memory {
     accepted: Option<(Value, Timestamp)>,
     accepted_source: Timestamp,
@@ -148,6 +149,11 @@ impl Conditioner {
             memories: vec![Memory::default(); config.tags.len()],
             simulation: config.app.simulation,
         }
+    }
+
+    /// Keeps what it remembers of every tag.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        archive.keep_all(&mut self.memories);
     }
 
     /// Judges every sample. Bounded: one fixed set of tests per tag. The three lists have one entry per tag.

@@ -24,6 +24,7 @@ use crate::optimum::{HeldBy, SolveStatus};
 use crate::ports::{Optimizer, Phase, Predictor, Probe};
 use crate::record::{Event, MvRecord, ScanRecord};
 use crate::sensor::{Prediction, PredictionReason, SensorBank};
+use crate::state::{Archive, StateError};
 use crate::time::ScanCycle;
 use crate::watch::Advice;
 use report::Before;
@@ -182,6 +183,57 @@ impl Controller {
         self.link.as_ref().is_none_or(Link::speaks)
     }
 
+    /// Bytes that a keyframe of this scan needs at most. Asked once at start.
+    #[must_use]
+    pub fn keyframe_room(&mut self) -> usize {
+        let mut archive = Archive::measure();
+        self.keep(&mut archive);
+        archive.room()
+    }
+
+    /// Saves the state between two scans into `out`, without allocating; false when there is not enough capacity, or a solve is under way: its
+    /// intermediate results are not kept. Then `out` is empty.
+    pub fn save(&mut self, out: &mut Vec<u8>) -> bool {
+        out.clear();
+        if self.advisor.as_ref().is_some_and(|a| !a.settled()) {
+            return false;
+        }
+        let mut archive = Archive::save(out);
+        self.keep(&mut archive);
+        let saved = archive.finish().is_ok();
+        if !saved {
+            out.clear();
+        }
+        saved
+    }
+
+    /// Goes on from a state that [`Controller::save`] gave. Configuration and models must be those of then.
+    ///
+    /// # Errors
+    /// The bytes do not fit this configuration and its models; this controller must then not be used any more.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        let mut archive = Archive::load(bytes);
+        self.keep(&mut archive);
+        archive.finish()
+    }
+
+    /// Everything that lives from scan to scan. What a scan makes anew before it uses it is left out.
+    fn keep(&mut self, archive: &mut Archive<'_>) {
+        self.conditioner.keep(archive);
+        self.sensors.keep(archive);
+        self.advisor.iter_mut().for_each(|advisor| advisor.keep(archive));
+        self.link.iter_mut().for_each(|link| link.keep(archive));
+        self.guards.iter_mut().for_each(|guard| guard.keep(archive));
+        archive.keep_all(&mut self.in_service);
+        archive.keep_all(&mut self.predictions);
+        archive.keep_all(&mut self.reports);
+        self.deadlines.keep(archive);
+        archive.keep(&mut self.mode);
+        archive.keep_all(&mut self.critical_bad_scans);
+        archive.keep_all(&mut self.outside_scans);
+        self.before.keep(archive);
+    }
+
     /// Nothing is ever written.
     #[must_use]
     pub fn read_only(&self) -> bool {
@@ -195,6 +247,7 @@ impl Controller {
         record.events_lost = 0;
         record.answers.clear();
         record.net_caught = false;
+        record.keyframe.clear();
         record.flushed = false;
         record.copy_inputs(inputs);
         if cycle.missed > 0 {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::image::WriteOutcome;
+use crate::state::Archive;
 use crate::time::{ScanCycle, Timestamp};
 
 /// Counters of deadlines.
@@ -30,7 +31,7 @@ pub struct Deadlines {
 }
 
 /// What was posted and when it had to be done.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Posted {
     cycle: u64,
     scheduled: Timestamp,
@@ -52,6 +53,12 @@ impl DeadlineWatch {
     #[must_use]
     pub fn new(writers: Vec<usize>, deadline: Duration) -> Self {
         Self { writers, deadline, posted: None, counters: Deadlines { last_met: true, ..Deadlines::default() } }
+    }
+
+    /// Keeps what was posted and the counters.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        archive.keep(&mut self.posted);
+        archive.keep(&mut self.counters);
     }
 
     /// Remembers that this cycle's cells were handed over.

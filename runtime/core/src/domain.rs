@@ -17,6 +17,7 @@ use flyball_config::{DomainKind, DomainLimit, Trust};
 use serde::{Deserialize, Serialize};
 
 use crate::bounds::MODEL_INPUTS_MAX;
+use crate::state::Archive;
 
 /// Runs in a row that must say the same before the verdict changes: of unrelated runs inside the domain, one in 8,000 brings it
 /// outside a 95 % limit.
@@ -66,7 +67,7 @@ pub struct DomainReading {
 }
 
 /// Where the inputs are. Ordered, the best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum DomainLevel {
     /// Where the model was trained.
     Inside,
@@ -152,6 +153,12 @@ impl DomainWatch {
         };
         self.settle(level);
         (reading, self.verdict.unwrap_or(level))
+    }
+
+    /// Keeps the verdict and what speaks against it.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        archive.keep(&mut self.verdict);
+        archive.keep(&mut self.other);
     }
 
     /// A gap in the runs: what was seen before it does not count any more.

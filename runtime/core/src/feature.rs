@@ -4,9 +4,11 @@
 //! of the next one (zero-order hold), so a delay of 60 s stays 60 s. A Bad value empties the line: a window with a hole is no window.
 
 use flyball_config::{Filter, ModelInput};
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use crate::bounds::HISTORY_SCANS_MAX;
+use crate::state::Archive;
 
 /// Share of held or uncertain values in a window above which the feature is Uncertain.
 const HELD_SHARE_MAX: f64 = 0.2;
@@ -25,7 +27,7 @@ pub enum Quality {
 }
 
 /// A value with its quality, per scan.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Point {
     value: f64,
     doubtful: bool,
@@ -116,6 +118,23 @@ impl FeatureLine {
         // The ring is full: the oldest value stands where the next one will go.
         let oldest = self.ring[self.next];
         (oldest.value, if oldest.doubtful { Quality::Uncertain } else { Quality::Good })
+    }
+
+    /// Keeps filter and delay.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        match &mut self.filter {
+            FilterState::None => {}
+            FilterState::Mean { window, next, filled } => {
+                archive.keep_all(window);
+                archive.keep_index(next, window.len() - 1);
+                archive.keep_index(filled, window.len());
+            }
+            FilterState::FirstOrder { state, .. } | FilterState::LeadLag { state, .. } => archive.keep(state),
+        }
+        archive.keep_all(&mut self.ring);
+        archive.keep_index(&mut self.next, self.ring.len() - 1);
+        archive.keep_index(&mut self.filled, self.ring.len());
+        archive.keep(&mut self.bad);
     }
 
     fn reset(&mut self) {

@@ -11,6 +11,7 @@ use heapless::Deque;
 use serde::{Deserialize, Serialize};
 
 use crate::optimum::HeldBy;
+use crate::state::Archive;
 use crate::time::{Timestamp, nanos};
 use crate::value::Value;
 
@@ -130,7 +131,7 @@ pub struct GuardReport {
     pub foreign: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Written {
     value: f64,
     at: Timestamp,
@@ -140,7 +141,7 @@ struct Written {
 }
 
 /// What the read-back has said about a write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Proof {
     /// Nothing yet; its time is not over.
     Pending,
@@ -195,6 +196,18 @@ impl MvGuard {
             out: false,
             foreign_scans: 0,
         }
+    }
+
+    /// Keeps the last write, the moves and the travel it counts, and what the read-back has said.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        archive.keep(&mut self.written);
+        archive.keep(&mut self.moves);
+        archive.keep_all(&mut self.travel);
+        archive.keep(&mut self.travel_bucket);
+        archive.keep(&mut self.sequence);
+        archive.keep(&mut self.verify_failures);
+        archive.keep(&mut self.out);
+        archive.keep(&mut self.foreign_scans);
     }
 
     /// The tighter of engineering and operator limits; None when they cross or cannot be read.

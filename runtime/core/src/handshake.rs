@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::condition::Conditioned;
 use crate::image::OutputImage;
 use crate::mode::{Blocker, ShedCause};
+use crate::state::Archive;
 use crate::time::{ScanCycle, Timestamp};
 
 /// Changes of the PLC's heartbeat that must be seen before it counts as alive: a frozen number at start is no proof.
@@ -38,7 +39,7 @@ impl HeartbeatRules {
 }
 
 /// What is remembered of the PLC's counter. Small and pure, so that it can be model-checked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct HeartbeatWatch {
     /// Newest counter.
     pub seen: Option<u16>,
@@ -195,6 +196,14 @@ impl Link {
         let rules = HeartbeatRules::new(signals.lost_after);
         let (instance, lease) = (config.instance, LeaseState::default());
         Some(Self { signals, signature, instance, lease, own: 0, rules, watch: HeartbeatWatch::default() })
+    }
+
+    /// Keeps both counters and who we are: a replay asks for the lease with the number of the run that it repeats.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        archive.keep(&mut self.own);
+        archive.keep(&mut self.watch);
+        archive.keep(&mut self.instance);
+        archive.keep(&mut self.lease);
     }
 
     /// Judges the PLC's signals.

@@ -78,7 +78,7 @@ pub struct WriteOutcome {
 }
 
 /// %I: everything one scan may look at, frozen.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InputImage {
     /// Newest reading per tag.
     pub samples: Vec<Sample>,
@@ -130,12 +130,6 @@ impl OutputImage {
         self.not_after = not_after;
     }
 
-    /// Copies another image of the same size without allocating.
-    pub fn copy_from(&mut self, other: &Self) {
-        self.cells.copy_from_slice(&other.cells);
-        self.not_after = other.not_after;
-    }
-
     /// The door for setpoints: takes nothing but what the guard has made.
     pub fn set_setpoint(&mut self, cell: OutputId, setpoint: Setpoint) {
         self.cells[cell.index()] = Some(setpoint.value());
@@ -144,6 +138,40 @@ impl OutputImage {
     /// Signals of the handshake: small whole numbers that carry no process value.
     pub(crate) fn set_signal(&mut self, cell: OutputId, signal: u32) {
         self.cells[cell.index()] = Value::new(f64::from(signal));
+    }
+
+    /// All cells by `OutputId`.
+    #[must_use]
+    pub fn cells(&self) -> &[Option<Value>] {
+        &self.cells
+    }
+
+    /// One cell.
+    #[must_use]
+    pub fn cell(&self, id: OutputId) -> Option<Value> {
+        self.cells[id.index()]
+    }
+}
+
+/// What a scan wanted written, as the record keeps it. Not an image: nothing that is read from a file can reach a link.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordedOutputs {
+    cells: Vec<Option<Value>>,
+    /// Nothing may be sent after this time.
+    pub not_after: Timestamp,
+}
+
+impl RecordedOutputs {
+    /// This many cells, all empty.
+    #[must_use]
+    pub fn new(outputs: usize) -> Self {
+        Self { cells: vec![None; outputs], not_after: Timestamp::ZERO }
+    }
+
+    /// Copies an image of the same size without allocating.
+    pub fn copy_from(&mut self, image: &OutputImage) {
+        self.cells.copy_from_slice(&image.cells);
+        self.not_after = image.not_after;
     }
 
     /// All cells by `OutputId`.

@@ -18,7 +18,9 @@
 //! bounds the long-run guarantee of the paper does not hold, and the tracked coverage says so. What it cannot do: correct an offset (the
 //! bias comes first) or promise coverage at one moment; it promises shares of many samples.
 
+use crate::state::Archive;
 use flyball_config::Interval;
+use serde::{Deserialize, Serialize};
 
 /// Samples that the file's quantiles count as.
 const FILE_COUNTS: f64 = 20.0;
@@ -105,7 +107,7 @@ fn quantile(level: f64, share: impl Fn(f64) -> f64, start: f64) -> f64 {
 }
 
 /// One recent error.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Judged {
     size: f64,
     covered: bool,
@@ -132,6 +134,15 @@ impl Conformal {
         let half_width = file.size_at(rule.coverage);
         let miss = 1.0 - rule.coverage;
         Self { rule, file, recent: [none; RECENT], next: 0, filled: 0, miss, half_width }
+    }
+
+    /// Keeps what it has learnt.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        archive.keep_all(&mut self.recent);
+        archive.keep_index(&mut self.next, RECENT - 1);
+        archive.keep_index(&mut self.filled, RECENT);
+        archive.keep(&mut self.miss);
+        archive.keep(&mut self.half_width);
     }
 
     /// Half of upper minus lower, EU.

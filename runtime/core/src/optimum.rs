@@ -170,7 +170,7 @@ pub struct Sensitivity {
 pub const SENSITIVITIES: usize = 3;
 
 /// The answer of one optimiser call.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Optimum {
     /// How it ended.
     pub status: SolveStatus,

@@ -6,6 +6,7 @@ use crate::domain::Pca;
 use crate::image::{InputImage, OutputImage};
 use crate::interval::ErrorQuantiles;
 use crate::optimum::{Optimum, Problem};
+use crate::state::Archive;
 use crate::time::{ScanCycle, Timestamp};
 use crate::watch::basis::Basis;
 
@@ -48,14 +49,8 @@ pub trait Predictor: Send {
     fn basis(&self) -> Basis {
         Basis::default()
     }
-    /// What it remembers of earlier runs, empty for a model without memory. Kept by whoever replays from the middle.
-    fn memory(&self) -> &[f32] {
-        &[]
-    }
-    /// Takes a memory that [`Predictor::memory`] gave; false when its length differs, and then nothing changed.
-    fn restore(&mut self, memory: &[f32]) -> bool {
-        memory.is_empty()
-    }
+    /// Keeps what it remembers of earlier runs, for whoever replays from the middle; nothing for a model without memory.
+    fn keep(&mut self, _archive: &mut Archive<'_>) {}
 }
 
 /// What a model file says about where the model may be believed, and how far. All in the configuration's order.
@@ -95,6 +90,8 @@ pub trait Optimizer: Send {
     fn observe(&mut self, _inputs: &[f64], _plant: &[Option<f64>]) {}
     /// Forgets what was observed: after a gap a model with memory starts anew.
     fn reset(&mut self) {}
+    /// Keeps what it remembers between two solves beside the last answer, for whoever replays from the middle.
+    fn keep(&mut self, _archive: &mut Archive<'_>) {}
 }
 
 /// Time. Only the executive and the links hold one; the scan never sees it.

@@ -1,6 +1,4 @@
 //! `ScanRecord`: all of one scan. Sizes are fixed at start; filling it allocates nothing.
-//!
-//! `encode` gives the bytes that two equal runs must share. Stage times and lateness are measurements, not decisions: they are not in them.
 
 use flyball_config::Config;
 use serde::{Deserialize, Serialize};
@@ -11,7 +9,7 @@ use crate::condition::Conditioned;
 use crate::deadline::Deadlines;
 use crate::guard::GuardReport;
 use crate::handshake::PlcState;
-use crate::image::{InputImage, OutputImage, Sample};
+use crate::image::{InputImage, RecordedOutputs};
 use crate::mode::{Mode, ModeState, ShedCause};
 use crate::optimum::{HeldBy, Optimum};
 use crate::ports::PHASES;
@@ -19,8 +17,6 @@ use crate::sample::Samples;
 use crate::sensor::Prediction;
 use crate::shadow::ModelReport;
 use crate::time::{ScanCycle, Timestamp};
-use crate::watch::OutputReport;
-use crate::watch::operating::OperatingMode;
 
 /// Something worth telling, in the order in which it was found.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -76,7 +72,7 @@ pub struct CvRecord {
 }
 
 /// Everything about one scan.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ScanRecord {
     /// Its identity.
     pub cycle: ScanCycle,
@@ -111,7 +107,7 @@ pub struct ScanRecord {
     /// Deadlines.
     pub deadlines: Deadlines,
     /// Cells.
-    pub outputs: OutputImage,
+    pub outputs: RecordedOutputs,
     /// Answers to commands.
     pub answers: heapless::Vec<Answer, COMMANDS_PER_SCAN>,
     /// First events of the scan.
@@ -124,6 +120,10 @@ pub struct ScanRecord {
     pub phase_ends: [Timestamp; PHASES],
     /// The clock net ended a stage early.
     pub net_caught: bool,
+    /// How often the clock net was asked in this scan before it said stop; None when it never did. A replay's clock says the same.
+    pub net_after: Option<u32>,
+    /// State after this scan, for replays that begin here; empty in most scans.
+    pub keyframe: Vec<u8>,
 }
 
 impl ScanRecord {
@@ -148,13 +148,15 @@ impl ScanRecord {
             heartbeat: 0,
             status_bits: 0,
             deadlines: Deadlines::default(),
-            outputs: OutputImage::new(config.outputs.len()),
+            outputs: RecordedOutputs::new(config.outputs.len()),
             answers: heapless::Vec::new(),
             events: heapless::Vec::new(),
             events_lost: 0,
             flushed: false,
             phase_ends: [zero; PHASES],
             net_caught: false,
+            net_after: None,
+            keyframe: Vec::new(),
         }
     }
 
@@ -173,127 +175,17 @@ impl ScanRecord {
         self.inputs.commands.clone_from(&inputs.commands);
     }
 
-    /// Appends the bytes of everything that was decided: equal runs give equal bytes.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        let mut w = Writer(out);
-        w.u64(self.cycle.number);
-        w.u64(self.cycle.scheduled.0);
-        w.u64(self.cycle.now.0);
-        w.u64(u64::from(self.cycle.missed));
-        for s in &self.inputs.samples {
-            w.sample(s);
-        }
-        for t in &self.tags {
-            w.option(t.get());
-            w.u64(u64::from(t.status.0) << 16 | u64::from(t.reason as u8) << 8 | u64::from(t.substituted));
-        }
-        for p in &self.predictions {
-            w.option(p.get());
-            w.f64(p.raw);
-            w.f64(p.bias);
-            w.u64(u64::from(p.status.0) | u64::from(p.in_domain) << 32);
-            w.option(p.half_width);
-            w.option(p.domain.map(|d| d.t2));
-            w.option(p.domain.map(|d| d.spe));
-            w.u64(p.domain.map_or(u64::MAX, |d| u64::from(d.worst)));
-        }
-        for s in &self.samples {
-            w.u64(u64::from(s.output.0) << 8 | s.verdict as u64);
-            w.u64(s.taken.0);
-            w.option(s.value);
-            w.option(s.error_after_bias);
-            w.u64(s.covered.map_or(2, u64::from));
-        }
-        for model in &self.models {
-            w.model(model);
-        }
-        w.u64(self.optimum.status as u64 | u64::from(self.solved) << 8);
-        w.f64(self.optimum.objective_now);
-        w.f64(self.optimum.objective_optimum);
-        for m in &self.optimum.mvs {
-            w.f64(m.optimum);
-            w.f64(m.next);
-            w.f64(m.worth);
-        }
-        for c in &self.optimum.cvs {
-            w.f64(c.predicted);
-            w.f64(c.violation);
-            w.f64(c.worth);
-        }
-        for m in &self.mvs {
-            w.option(m.readback);
-            w.option(m.guard.written);
-            w.u64(u64::from(m.guard.sequence) | u64::from(m.in_control) << 16 | u64::from(m.guard.out) << 17);
-        }
-        w.u64(self.mode.actual as u64 | (self.mode.requested as u64) << 8 | u64::from(self.mode.arming) << 16);
-        w.u64(u64::from(self.heartbeat) | u64::from(self.plc.heartbeat) << 16 | u64::from(self.status_bits) << 32);
-        w.u64(self.deadlines.missed);
-        for cell in self.outputs.cells() {
-            w.option(cell.map(crate::value::Value::get));
-        }
-        w.u64(u64::from(self.flushed));
-    }
-}
-
-/// Little-endian writer; numbers as their bits, so that equality of bytes is equality of bits.
-struct Writer<'a>(&'a mut Vec<u8>);
-
-impl Writer<'_> {
-    fn u64(&mut self, x: u64) {
-        self.0.extend_from_slice(&x.to_le_bytes());
+    /// Appends its bytes, with all bits of every number (postcard). May allocate: not for the scan thread.
+    pub fn to_bytes(&self, out: &mut Vec<u8>) {
+        let kept = std::mem::take(out);
+        *out = postcard::to_extend(self, kept).expect("plain data into memory cannot fail");
     }
 
-    fn f64(&mut self, x: f64) {
-        self.u64(x.to_bits());
-    }
-
-    /// None is a NaN pattern that no `Value` can have.
-    fn option(&mut self, x: Option<f64>) {
-        self.f64(x.unwrap_or(f64::NAN));
-    }
-
-    fn model(&mut self, m: &ModelReport) {
-        let mode = match m.watch.mode {
-            OperatingMode::None => 0,
-            OperatingMode::Unknown => 1,
-            OperatingMode::Known(i) => 2 + u64::from(i),
-        };
-        self.u64(mode << 8 | u64::from(m.watch.advice.bits()));
-        self.option(m.watch.in_domain);
-        for o in &m.watch.outputs {
-            self.watched(o);
-        }
-        for psi in &m.watch.psi {
-            self.option(*psi);
-        }
-        let Some(shadow) = &m.shadow else { return };
-        self.u64(u64::from(shadow.promoted));
-        for value in &shadow.values {
-            self.option(*value);
-        }
-        for o in &shadow.watch.outputs {
-            self.watched(o);
-        }
-        for c in &shadow.compared {
-            self.u64(u64::from(c.samples));
-            self.f64(c.active.rmsep);
-            self.f64(c.shadow.rmsep);
-        }
-    }
-
-    fn watched(&mut self, o: &OutputReport) {
-        self.u64(u64::from(o.accepted) | u64::from(o.advice.bits()) << 32);
-        self.u64(u64::from(o.refused));
-        self.option(o.rmsep);
-        self.f64(o.cusum.high);
-        self.f64(o.cusum.low);
-        self.option(o.coverage);
-    }
-
-    fn sample(&mut self, s: &Sample) {
-        self.option(s.value.map(crate::value::Value::get));
-        self.u64(u64::from(s.status.0));
-        self.u64(s.source_time.0);
-        self.u64(s.alive.0);
+    /// Reads what [`ScanRecord::to_bytes`] gave.
+    ///
+    /// # Errors
+    /// The bytes are damaged, or of another version.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, postcard::Error> {
+        postcard::from_bytes(bytes)
     }
 }

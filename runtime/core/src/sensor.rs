@@ -16,6 +16,7 @@ use crate::image::Sample;
 use crate::ports::Predictor;
 use crate::sample::{REFUSALS, SampleOutcome, SampleVerdict, Samples};
 use crate::shadow::{ModelReport, SwapRefusal};
+use crate::state::Archive;
 use crate::status::Status;
 use crate::time::{ScanCycle, Timestamp};
 use crate::value::Value;
@@ -202,6 +203,11 @@ impl SensorBank {
             sensor.scan(cycle, tags, predictions);
             sensor.correct(cycle.now, readings, tags, predictions, &mut self.samples);
         }
+    }
+
+    /// Keeps every soft sensor. Samples are handed over within the scan.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        self.sensors.iter_mut().for_each(|sensor| sensor.keep(archive));
     }
 
     /// Forgets the biases of a model; false when it is no soft sensor.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::sample::{SampleOutcome, SampleVerdict};
 use crate::sensor::running::{Run, RunningModel};
 use crate::sensor::{Prediction, PredictionReason};
+use crate::state::Archive;
 use crate::status::Status;
 use crate::time::{Timestamp, nanos};
 use crate::watch::WatchReport;
@@ -59,7 +60,7 @@ pub struct Comparison {
     pub shadow: Side,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Sums {
     error: f64,
     square: f64,
@@ -83,7 +84,7 @@ impl Sums {
 }
 
 /// What both models said of the samples of one output.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 struct Compared {
     samples: u32,
     first: Timestamp,
@@ -190,6 +191,18 @@ impl Shadow {
             compared: vec![Compared::default(); outputs],
             promoted: false,
         }
+    }
+
+    /// Keeps which of the two is active, the other one, what it said, and the comparison.
+    pub(crate) fn keep(&mut self, archive: &mut Archive<'_>, active: &mut RunningModel) {
+        let was = self.promoted;
+        archive.keep(&mut self.promoted);
+        if self.promoted != was {
+            std::mem::swap(&mut self.model, active);
+        }
+        self.model.keep(archive);
+        archive.keep_all(&mut self.predictions);
+        archive.keep_all(&mut self.compared);
     }
 
     /// Runs on the inputs of the active model, each limited to the training range of this one. Same bounds as the active model.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use flyball_config::{Steady, TagId};
 
 use crate::feature::scans_of;
+use crate::state::Archive;
 
 /// Lowest and highest value of a tag over some scans; None when one was missing.
 type Span = Option<(f64, f64)>;
@@ -29,6 +30,15 @@ impl Steadiness {
     pub fn new(rule: Steady, every: Duration) -> Self {
         let runs = vec![None; scans_of(rule.during, every).max(1)];
         Self { rule, runs, next: 0, filled: 0, open: None, scans: 0 }
+    }
+
+    /// Keeps the values that it looks back on.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        archive.keep_all(&mut self.runs);
+        archive.keep_index(&mut self.next, self.runs.len() - 1);
+        archive.keep_index(&mut self.filled, self.runs.len());
+        archive.keep(&mut self.open);
+        archive.keep(&mut self.scans);
     }
 
     /// The tag that must be steady.

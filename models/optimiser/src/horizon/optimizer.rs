@@ -8,6 +8,7 @@ use core::time::Duration;
 use flyball_core::bounds::{CVS_MAX, MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
 use flyball_core::optimum::{CvProblem, MvProblem, Optimum, Problem, SolveStatus};
 use flyball_core::ports::{Clock, NoProbe, Optimizer, Probe};
+use flyball_core::state::Archive;
 
 use super::answer::Answer;
 use super::blocks::{Blocks, HORIZON_MVS_MAX, STEPS_MAX};
@@ -374,5 +375,12 @@ impl Optimizer for HorizonOptimizer {
     fn reset(&mut self) {
         self.horizon.plant.reset();
         (self.has_plan, self.age) = (false, 0);
+    }
+
+    fn keep(&mut self, archive: &mut Archive<'_>) {
+        self.horizon.plant.keep(archive);
+        archive.keep_all(&mut self.plan);
+        archive.keep(&mut self.has_plan);
+        archive.keep_index(&mut self.age, STEPS_MAX);
     }
 }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use flyball_core::bounds::{MODEL_INPUTS_MAX, MODEL_OUTPUTS_MAX};
+use flyball_core::state::Archive;
 use flyball_engine::{GraphError, Instance, Path, Program};
 
 use super::dynamics::Dynamics;
@@ -67,6 +68,16 @@ impl Plant {
         (self.has_row, self.rows) = (false, 0);
         self.bias.fill(0.0);
         self.started.fill(false);
+    }
+
+    /// Keeps the model's memory, the row that is under way, and the bias.
+    pub(crate) fn keep(&mut self, archive: &mut Archive<'_>) {
+        self.memory.iter_mut().for_each(|memory| archive.keep_all(memory));
+        archive.keep_all(&mut self.under_way);
+        archive.keep(&mut self.has_row);
+        archive.keep(&mut self.rows);
+        archive.keep_all(&mut self.bias);
+        archive.keep_all(&mut self.started);
     }
 
     /// Takes a step of the plant: inputs now, MVs where they stand, and outputs as measured now where they are known. One run of one step of

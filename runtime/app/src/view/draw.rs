@@ -107,7 +107,8 @@ fn mv_table(frame: &mut Frame, area: Rect, state: &ViewState) {
         let line = Line::from(text);
         lines.push(if mv.in_control { line } else { line.dark_gray() });
     }
-    frame.render_widget(Paragraph::new(lines).block(titled(" Manipulated variables ".into())), area);
+    let against = if state.against.is_empty() { String::new() } else { format!("against {} ", state.against) };
+    frame.render_widget(Paragraph::new(lines).block(titled(format!(" Manipulated variables {against}"))), area);
 }
 
 fn cv_table(frame: &mut Frame, area: Rect, state: &ViewState) {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use flyball_config::{Config, ValueSource};
 use flyball_core::mode::Mode;
-use flyball_core::optimum::SolveStatus;
+use flyball_core::optimum::{Optimum, SolveStatus};
 use flyball_core::record::ScanRecord;
 use flyball_core::status::Status;
 
+use super::number;
 use super::state::{CvRow, LinkRow, MvRow, ObjectiveRow, TimingRow, Trend, ViewState};
 use crate::timing::{Measure, Timing};
 use crate::words::{Words, solve};
@@ -70,6 +71,7 @@ impl Faceplate {
             unit: o.objective_unit.clone(),
             solve: solve(r.optimum.status).into(),
         });
+        s.against = against(&self.config, &r.optimum);
         s.mvs = (self.config.mvs.iter().enumerate())
             .map(|(i, mv)| {
                 let answer = r.optimum.mvs.get(i);
@@ -127,4 +129,24 @@ impl Faceplate {
     pub fn picture(&mut self) -> &mut ViewState {
         &mut self.state
     }
+}
+
+/// The limits that hold the optimum, most valuable first, with what it would bring to move each outwards by one unit.
+fn against(config: &Config, optimum: &Optimum) -> String {
+    let Some(optimiser) = &config.optimiser else { return String::new() };
+    let side = |at: f64, low: f64, high: f64| if (at - low).abs() < (high - at).abs() { "low" } else { "high" };
+    let mvs = config.mvs.iter().zip(&optimum.mvs).map(|(mv, answer)| {
+        (answer.worth, &mv.name, side(answer.optimum, mv.limits.low, mv.limits.high), mv.unit.0.symbol)
+    });
+    let cvs = config.cvs.iter().zip(&optimum.cvs).map(|(cv, answer)| {
+        let (low, high) = (cv.low.unwrap_or(f64::NEG_INFINITY), cv.high.unwrap_or(f64::INFINITY));
+        (answer.worth, &cv.name, side(answer.predicted, low, high), cv.unit.0.symbol)
+    });
+    let mut limits: Vec<_> = mvs.chain(cvs).filter(|(worth, ..)| *worth > 0.0).collect();
+    limits.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let per = &optimiser.objective_unit;
+    let text = |(worth, name, side, unit): &(f64, &String, &str, &str)| {
+        format!("{name} {side} limit (worth {} {per} per {unit})", number(*worth))
+    };
+    limits.iter().map(text).collect::<Vec<_>>().join(", ")
 }

@@ -32,6 +32,8 @@ pub struct ViewState {
     pub mvs: Vec<MvRow>,
     /// Controlled variables.
     pub cvs: Vec<CvRow>,
+    /// What the optimum stands against, and what it is worth, in words; empty when nothing binds.
+    pub against: String,
     /// Objective, if there is an optimiser.
     pub objective: Option<ObjectiveRow>,
     /// Trends, most important first.
@@ -63,6 +65,7 @@ impl Default for ViewState {
             time_scale: 1,
             mvs: Vec::new(),
             cvs: Vec::new(),
+            against: String::new(),
             objective: None,
             trends: Vec::new(),
             timing: Vec::new(),

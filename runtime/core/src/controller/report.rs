@@ -4,6 +4,7 @@ use super::Controller;
 use crate::image::{InputImage, LinkState};
 use crate::optimum::SolveStatus;
 use crate::record::{Event, ScanRecord};
+use crate::state::Archive;
 use crate::watch::{Advice, Trigger};
 
 /// What was true in the scan before.
@@ -18,6 +19,20 @@ pub(super) struct Before {
     pub(super) domain: Vec<bool>,
     pub(super) solve: SolveStatus,
     pub(super) refused_cycle: Vec<u64>,
+}
+
+impl Before {
+    pub(super) fn keep(&mut self, archive: &mut Archive<'_>) {
+        archive.keep(&mut self.plc_alive);
+        archive.keep_all(&mut self.links);
+        archive.keep_all(&mut self.usable);
+        archive.keep_all(&mut self.at_total);
+        archive.keep_all(&mut self.out);
+        archive.keep_all(&mut self.advice);
+        archive.keep_all(&mut self.domain);
+        archive.keep(&mut self.solve);
+        archive.keep_all(&mut self.refused_cycle);
+    }
 }
 
 impl Controller {

@@ -14,6 +14,7 @@ use crate::image::Sample;
 use crate::ports::Predictor;
 use crate::sample::{SampleOutcome, Samples};
 use crate::shadow::{ModelReport, Shadow, SwapRefusal};
+use crate::state::Archive;
 use crate::status::Status;
 use crate::steady::Steadiness;
 use crate::time::{ScanCycle, Timestamp};
@@ -64,6 +65,18 @@ impl Sensor {
             started: None,
             model: model.clone(),
         }
+    }
+
+    /// Keeps lines, model and shadow.
+    pub(super) fn keep(&mut self, archive: &mut Archive<'_>) {
+        self.lines.iter_mut().for_each(|line| line.keep(archive));
+        archive.keep_all(&mut self.ages);
+        self.steady.iter_mut().flatten().for_each(|rule| rule.keep(archive));
+        // First: it may change places with the model.
+        self.shadow.iter_mut().for_each(|shadow| shadow.keep(archive, &mut self.active));
+        self.active.keep(archive);
+        archive.keep(&mut self.last_slot);
+        archive.keep(&mut self.started);
     }
 
     pub(super) fn id(&self) -> ModelId {

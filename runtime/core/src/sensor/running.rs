@@ -18,6 +18,7 @@ use crate::domain::{DomainLevel, DomainReading, DomainWatch};
 use crate::interval::Conformal;
 use crate::ports::Predictor;
 use crate::sample::{SampleOutcome, SampleVerdict};
+use crate::state::Archive;
 use crate::status::Status;
 use crate::time::Timestamp;
 use crate::value::Value;
@@ -96,6 +97,18 @@ impl RunningModel {
             watch: ModelWatch::new(&engine.basis(), model.outputs.len(), model.trust.interval.map(|i| i.coverage)),
             engine,
         }
+    }
+
+    /// Keeps the memory of the engine and all that runs and samples have said.
+    pub(crate) fn keep(&mut self, archive: &mut Archive<'_>) {
+        self.engine.keep(archive);
+        self.domain.iter_mut().for_each(|domain| domain.keep(archive));
+        for output in &mut self.outputs {
+            output.bias.iter_mut().for_each(|bias| bias.keep(archive));
+            output.interval.iter_mut().for_each(|interval| interval.keep(archive));
+        }
+        archive.keep(&mut self.runs);
+        self.watch.keep(archive);
     }
 
     /// Runs the model and judges its answer. Work is fixed by the model.

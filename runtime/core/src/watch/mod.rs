@@ -11,6 +11,7 @@ pub mod psi;
 use serde::{Deserialize, Serialize};
 
 use crate::sample::SampleOutcome;
+use crate::state::Archive;
 use crate::time::Timestamp;
 use basis::Basis;
 use operating::{ModeTracker, OperatingMode};
@@ -71,6 +72,14 @@ impl ModelWatch {
             psi: Psi::new(&basis.inputs),
             modes: basis.modes.clone().map(ModeTracker::new),
         }
+    }
+
+    /// Keeps what is watched.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        self.outputs.iter_mut().for_each(|output| output.keep(archive));
+        self.domain.keep(archive);
+        self.psi.keep(archive);
+        self.modes.iter_mut().for_each(|modes| modes.keep(archive));
     }
 
     /// Takes a run: its inputs as they were before they were limited to the training range, EU. Bounded by inputs and modes.

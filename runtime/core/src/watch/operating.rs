@@ -8,6 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::basis::ModeSet;
+use crate::state::Archive;
 
 /// Share by which another centre must be nearer, and by which a radius must be exceeded.
 const HYSTERESIS: f64 = 0.1;
@@ -63,6 +64,23 @@ impl ModeTracker {
             let found = Some(nearest.0).filter(holds).or_else(|| (0..self.set.modes.len()).find(holds));
             self.now = found.map_or(OperatingMode::Unknown, |mode| OperatingMode::Known(mode as u16));
         }
+    }
+
+    /// Keeps the mode.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        // Past the last one: unknown, and then none.
+        let modes = self.set.modes.len();
+        let mut now = match self.now {
+            OperatingMode::Known(mode) => usize::from(mode),
+            OperatingMode::Unknown => modes,
+            OperatingMode::None => modes + 1,
+        };
+        archive.keep_index(&mut now, modes + 1);
+        self.now = match now {
+            mode if mode < modes => OperatingMode::Known(mode as u16),
+            mode if mode == modes => OperatingMode::Unknown,
+            _ => OperatingMode::None,
+        };
     }
 
     /// The mode of the last run.

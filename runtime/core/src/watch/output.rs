@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cusum::Cusum;
 use crate::sample::{SampleOutcome, SampleVerdict};
+use crate::state::Archive;
 use crate::time::Timestamp;
 
 /// Samples of the rolling figures.
@@ -129,6 +130,17 @@ impl OutputWatch {
             advice: Advice::default(),
             raised: None,
         }
+    }
+
+    /// Keeps the last samples and the sums.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        archive.keep(&mut self.errors);
+        archive.keep(&mut self.covered);
+        archive.keep(&mut self.accepted);
+        archive.keep(&mut self.refused);
+        archive.keep(&mut self.cusum);
+        archive.keep(&mut self.advice);
+        archive.keep(&mut self.raised);
     }
 
     /// Takes a sample. Bounded by `SAMPLES`.

@@ -2,6 +2,7 @@
 //!
 //! Counted in 168 buckets of one hour, so that memory and work stay fixed however often the model runs.
 
+use crate::state::Archive;
 use crate::time::Timestamp;
 
 /// Buckets of the horizon.
@@ -27,6 +28,15 @@ impl Default for Presence {
 }
 
 impl Presence {
+    /// Keeps the counts.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        archive.keep_all(&mut self.buckets);
+        archive.keep(&mut self.hour);
+        archive.keep(&mut self.first);
+        archive.keep(&mut self.inside);
+        archive.keep(&mut self.all);
+    }
+
     /// Counts one run. Bounded by the number of buckets.
     pub fn add(&mut self, now: Timestamp, inside: bool) {
         let hour = now.0 / HOUR;

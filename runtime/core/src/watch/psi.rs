@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use super::basis::EDGES;
+use crate::state::Archive;
 use crate::time::{Timestamp, nanos};
 
 /// Points kept: without change they give a PSI of about 0.02.
@@ -69,6 +70,16 @@ impl Psi {
             self.values[i] = (self.filled >= POINTS_MIN).then(|| index(counts, self.filled));
         }
         self.next = (self.next + 1) % POINTS;
+    }
+
+    /// Keeps the points.
+    pub fn keep(&mut self, archive: &mut Archive<'_>) {
+        archive.keep_all(&mut self.ring);
+        archive.keep_all(&mut self.counts);
+        archive.keep_all(&mut self.values);
+        archive.keep_index(&mut self.next, POINTS - 1);
+        archive.keep_index(&mut self.filled, POINTS);
+        archive.keep(&mut self.last);
     }
 
     /// Forgets all points.
