@@ -13,6 +13,7 @@
 /// The ports of the gate blocks, the very files of the rig: they stand alone, and the rig's servers are not needed here.
 #[path = "../../rig/src/gate"]
 pub mod gate {
+    pub mod lease;
     pub mod link;
     pub mod setpoint;
     pub mod timer;

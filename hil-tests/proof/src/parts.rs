@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use flyball_config::ReturnAfterShed;
-use flyball_core::handshake::{HeartbeatRules, HeartbeatWatch};
-use flyball_core::mode::{Blocker, Facts, Mode, ModeRules, ModeState, next};
-use flyball_core::time::Timestamp;
+use crate::gate::lease::ApcLease;
 use crate::gate::link::LinkSettings;
 use crate::gate::setpoint::{ApcSp, SpInputs, SpSettings};
+use flyball_config::ReturnAfterShed;
+use flyball_core::handshake::{HeartbeatRules, HeartbeatWatch, LeaseState, PlcState};
+use flyball_core::mode::{Blocker, Facts, Mode, ModeRules, ModeState, next};
+use flyball_core::time::Timestamp;
 
 use crate::state::SCAN_MS;
 
@@ -32,8 +33,14 @@ pub enum Break {
     OldSequenceTakenAtEntry,
     /// The first write after entry is a move already.
     FirstWriteIsAMove,
-    /// The gate does not wait for the runtime to be ready, nor the runtime for the gate.
+    /// The runtime is never satisfied with its time in ADVISORY.
     NeverArms,
+    /// What a PLC without a heartbeat says counts as its wish.
+    DeadWishCounts,
+    /// A runtime does not care whose the lease is.
+    LeaseIgnored,
+    /// The lease goes from one owner to the next without a pause.
+    NoPauseBetweenOwners,
 }
 
 /// What one run of the model is made of.
@@ -51,6 +58,8 @@ pub struct Parts {
     pub setpoint: SpSettings,
     /// FB_ApcSp takes part; otherwise the MV is in control whenever the gate is closed.
     pub mv: bool,
+    /// FB_ApcLease takes part.
+    pub lease: bool,
 }
 
 /// Scans of the PLC in one scan of the runtime. FB_ApcLink counts every second time, so its heartbeat moves once per round.
@@ -59,6 +68,8 @@ pub const PLC_SCANS: u32 = 2;
 pub const GATE_TIMEOUT_SCANS: u8 = 5;
 /// Scans that a changed heartbeat of the PLC may be missing before the runtime sheds.
 pub const LOST_AFTER_SCANS: u8 = 2;
+/// Scans for which a value may be old before it counts as not readable, where a lease is used: not longer than the gate's time-out.
+pub const STALE_SCANS: u8 = 2;
 /// PLC scans for which the link must be good before the gate closes.
 pub const HEALTHY_SCANS: u32 = 3;
 /// A step of the PLC's heartbeat beyond this is a restart.
@@ -88,6 +99,7 @@ impl Parts {
                 r_sp_fallback: 0.0,
             },
             mv: false,
+            lease: false,
         }
     }
 
@@ -124,6 +136,31 @@ impl Parts {
             after.requested = Mode::ClosedLoop;
         }
         after
+    }
+
+    /// `LeaseState::of`.
+    #[must_use]
+    pub fn lease(&self, owner: Option<u32>, us: u32) -> LeaseState {
+        match LeaseState::of(owner, us) {
+            _ if !self.lease => LeaseState::NotUsed,
+            LeaseState::Other(_) if self.broken == Break::LeaseIgnored => LeaseState::Ours,
+            lease => lease,
+        }
+    }
+
+    /// `PlcState::wish`.
+    #[must_use]
+    pub fn wish(&self, plc: &PlcState) -> Option<u16> {
+        if self.broken == Break::DeadWishCounts { plc.wants } else { plc.wish() }
+    }
+
+    /// `ApcLease::scan`.
+    pub fn grant(&self, lease: &mut ApcLease, heartbeat: u16, request: &mut u32) {
+        let asked = *request;
+        lease.scan(heartbeat, request, self.link.hb_timeout_ms, SCAN_MS);
+        if self.broken == Break::NoPauseBetweenOwners && lease.udi_owner == 0 {
+            lease.udi_owner = asked;
+        }
     }
 
     /// `HeartbeatWatch::take`.

@@ -23,6 +23,8 @@ pub enum Promise {
     NoStep,
     /// What was written before the gate closed is not taken.
     GateIgnoresOldValues,
+    /// Only the instance that holds the lease writes anything but its request.
+    OneSpeaker,
     /// The gate block leaves the operator's setpoint alone unless the MV is in control.
     GateObeysOnlyInControl,
 }
@@ -41,14 +43,22 @@ const fn kept<const N: usize>(state: &State<N>, promise: Promise) -> bool {
 #[must_use]
 pub fn all<const N: usize>() -> Vec<Property<World<N>>> {
     vec![
-        Property::always("written only in CLOSED LOOP and in control", |_, s: &State<N>| kept(s, Promise::WritesOnlyInControl)),
+        Property::always("written only in CLOSED LOOP and in control", |_, s: &State<N>| {
+            kept(s, Promise::WritesOnlyInControl)
+        }),
         Property::always("no return by itself", |_, s: &State<N>| kept(s, Promise::NoReturnByItself)),
         Property::always("bumpless entry", |_, s: &State<N>| kept(s, Promise::Bumpless)),
         Property::always("no step of the setpoint", |_, s: &State<N>| kept(s, Promise::NoStep)),
         Property::always("the gate ignores what was written before it closed", |_, s: &State<N>| {
             kept(s, Promise::GateIgnoresOldValues)
         }),
-        Property::always("the gate moves a setpoint only in control", |_, s: &State<N>| kept(s, Promise::GateObeysOnlyInControl)),
+        Property::always("the gate moves a setpoint only in control", |_, s: &State<N>| {
+            kept(s, Promise::GateObeysOnlyInControl)
+        }),
+        Property::always("only the owner of the lease writes", |_, s: &State<N>| kept(s, Promise::OneSpeaker)),
+        Property::always("never two owners", |_, s: &State<N>| {
+            s.runtimes.iter().filter(|r| r.up && r.mode.actual == Mode::ClosedLoop).count() <= 1
+        }),
         Property::always("leaving is never refused", |w: &World<N>, s: &State<N>| {
             s.runtimes.iter().filter(|r| r.up).all(|r| can_leave(w, r))
         }),
@@ -93,7 +103,11 @@ fn can_leave<const N: usize>(world: &World<N>, runtime: &Runtime) -> bool {
         && left(&Facts { blocker, shed, ..quiet })
         && left(&Facts { blocker, shed, hold: Some(true), ..quiet })
         && (mode.actual != Mode::ClosedLoop
-            || [Facts { plc_closed: false, ..quiet }, Facts { plc_wants: Some(1), ..quiet }, Facts { plc_wants: None, ..quiet }]
-                .iter()
-                .all(|facts| world.parts.next(mode, facts).actual != Mode::ClosedLoop))
+            || [
+                Facts { plc_closed: false, ..quiet },
+                Facts { plc_wants: Some(1), ..quiet },
+                Facts { plc_wants: None, ..quiet },
+            ]
+            .iter()
+            .all(|facts| world.parts.next(mode, facts).actual != Mode::ClosedLoop))
 }

@@ -3,16 +3,17 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use crate::gate::lease::ApcLease;
+use crate::gate::link::{ApcLink, ApcLinkFromApp, LinkInputs};
+use crate::gate::setpoint::{ApcSp, SpInputs};
 use flyball_config::units::{Unit, UnitRow};
 use flyball_config::{EuRange, Mv, OutputId, TagId, Verify};
 use flyball_core::guard::{MvFacts, MvGuard, OperatorLimits, Request};
-use flyball_core::handshake::PlcState;
+use flyball_core::handshake::{LeaseState, PlcState};
 use flyball_core::mode::{Blocker, Facts, Mode, ShedCause};
 use flyball_core::time::Timestamp;
-use crate::gate::link::{ApcLink, ApcLinkFromApp, LinkInputs};
-use crate::gate::setpoint::{ApcSp, SpInputs};
 
-use crate::parts::{Break, GATE_TIMEOUT_SCANS, LOST_AFTER_SCANS, PLC_SCANS, Parts, scans};
+use crate::parts::{Break, GATE_TIMEOUT_SCANS, LOST_AFTER_SCANS, PLC_SCANS, Parts, STALE_SCANS, scans};
 use crate::promises::{Promise, bit};
 use crate::state::{Batch, Memory, NOW, Order, Plc, Runtime, SCAN_MS, SCAN_NANOS, State, Words};
 
@@ -65,6 +66,9 @@ impl Runtime {
     /// One scan. Mirrors `Controller::step`: handshake, judge, transition, guard, emit.
     pub fn scan(&mut self, parts: &Parts) {
         let order = std::mem::take(&mut self.order);
+        if parts.lease && self.old > STALE_SCANS {
+            self.image = None;
+        }
         let image = self.image;
         let restarted = parts.take(&mut self.watch, NOW, image.map(|w| w.heartbeat));
         let plc = PlcState {
@@ -74,6 +78,7 @@ impl Runtime {
             wants: image.map(|w| w.wants),
             closed: image.is_some_and(|w| w.closed),
             shed_reason: 0,
+            lease: parts.lease(image.map(|w| w.owner), self.instance),
         };
         let (mut blocker, mut shed) = plc.objection();
         if order == Order::Trouble {
@@ -84,7 +89,7 @@ impl Runtime {
             command: if let Order::SetMode(mode) = order { Some(mode) } else { None },
             hold: if let Order::Hold(hold) = order { Some(hold) } else { None },
             acknowledge: order == Order::Acknowledge,
-            plc_wants: plc.wish(),
+            plc_wants: parts.wish(&plc),
             plc_closed: plc.closed,
             plc_reason: 0,
             blocker,
@@ -97,26 +102,27 @@ impl Runtime {
         let told = if parts.broken == Break::WritesOneScanAfterShed { was } else { self.mode };
         let setpoint = self.guard(parts, told.actual == Mode::ClosedLoop);
         self.heartbeat = self.heartbeat.wrapping_add(1);
+        let instance = self.instance;
         self.sent = Some(Batch {
+            asks: false,
+            instance,
             mode: self.mode.announced() as u8,
             valid: self.mode.actual == Mode::ClosedLoop,
             setpoint,
             heartbeat: self.heartbeat,
-        });
+        })
+        .filter(|_| plc.lease.speaks());
+        if plc.lease == LeaseState::Free {
+            self.sent = Some(Batch { asks: true, instance, ..Batch::default() });
+        }
         self.pass();
     }
 
     /// The shipped guard, brought to where this one stands: with these settings it remembers only what is rebuilt here.
     fn guard(&mut self, parts: &Parts, permitted: bool) -> Option<(u8, u16)> {
         let facts = facts_of(self.image);
-        let ask = Request {
-            now: NOW,
-            permitted,
-            in_time: true,
-            trusted: true,
-            hold: self.mode.hold,
-            target: Some(TARGET),
-        };
+        let ask =
+            Request { now: NOW, permitted, in_time: true, trusted: true, hold: self.mode.hold, target: Some(TARGET) };
         let mut guard = GUARD.clone();
         if self.entered {
             let entry = MvFacts { readback: Some(0.0), in_control: true, ..facts };
@@ -152,10 +158,12 @@ impl Plc {
         if !self.run {
             return;
         }
-        let Memory { mode, valid, setpoint, sequence, heartbeat } = self.memory;
+        let Memory { mode, valid, setpoint, sequence, heartbeat, .. } = self.memory;
+        if parts.lease {
+            parts.grant(&mut self.lease, heartbeat, &mut self.memory.request);
+        }
         let app = ApcLinkFromApp { ui_hb: heartbeat, i_mode: i16::from(mode), ..ApcLinkFromApp::default() };
-        let inputs =
-            LinkInputs { app, x_oper_enable: self.enable, x_permit: self.permit, udi_sig_ok: 0 };
+        let inputs = LinkInputs { app, x_oper_enable: self.enable, x_permit: self.permit, udi_sig_ok: 0 };
         self.link.scan(&inputs, &parts.link, SCAN_MS);
         let inputs = SpInputs {
             x_closed_loop: self.link.plc.x_closed_loop,
@@ -179,11 +187,16 @@ impl Plc {
             in_control: self.gate.x_in_control,
             readback: self.gate.r_sp_out as u8,
             ack: self.gate.ui_seq_ack,
+            owner: self.lease.udi_owner,
         };
     }
 
     /// A write arrives; without `commit` only its first half.
     pub fn take(&mut self, batch: &Batch, commit: bool) {
+        if batch.asks {
+            self.memory.request = batch.instance;
+            return;
+        }
         self.memory.mode = batch.mode;
         self.memory.valid = batch.valid;
         if let Some((value, sequence)) = batch.setpoint {
@@ -199,6 +212,7 @@ impl Plc {
 
     /// Power off and on: cold blocks, zeroed memory; switch, interlocks and the operator's setpoint are kept.
     pub fn power_cycle(&mut self) {
+        self.lease = ApcLease::default();
         self.link = ApcLink::default();
         self.gate = ApcSp { r_sp_out: self.local, ..ApcSp::default() };
         self.memory = Memory::default();

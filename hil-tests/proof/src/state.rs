@@ -6,11 +6,12 @@
 
 use std::hash::{Hash, Hasher};
 
+use crate::gate::lease::ApcLease;
+use crate::gate::link::ApcLink;
+use crate::gate::setpoint::ApcSp;
 use flyball_core::handshake::HeartbeatWatch;
 use flyball_core::mode::{Blocker, Mode, ModeState, ShedCause};
 use flyball_core::time::Timestamp;
-use crate::gate::link::ApcLink;
-use crate::gate::setpoint::ApcSp;
 
 use crate::parts::{JUMP, LOST_AFTER_SCANS, Parts};
 
@@ -40,6 +41,8 @@ pub struct Words {
     pub readback: u8,
     /// `uiSeqAck`.
     pub ack: u16,
+    /// `udiOwner`.
+    pub owner: u32,
 }
 
 /// What a runtime writes in one scan: values first, then what commits them.
@@ -53,6 +56,10 @@ pub struct Batch {
     pub setpoint: Option<(u8, u16)>,
     /// `uiHb`, second write.
     pub heartbeat: u16,
+    /// Who writes.
+    pub instance: u32,
+    /// Nothing of all this is written, but `udiOwnerReq`.
+    pub asks: bool,
 }
 
 /// One flyball.
@@ -60,6 +67,10 @@ pub struct Batch {
 pub struct Runtime {
     /// The process runs.
     pub up: bool,
+    /// Its number for the lease, another one after each start.
+    pub instance: u32,
+    /// Scans since something arrived, where a lease is used; stops counting above every bound.
+    pub old: u8,
     /// Its mode machine.
     pub mode: ModeState,
     /// Its watch over the PLC.
@@ -103,6 +114,8 @@ pub enum Order {
 pub struct Plc {
     /// In RUN.
     pub run: bool,
+    /// FB_ApcLease.
+    pub lease: ApcLease,
     /// FB_ApcLink.
     pub link: ApcLink,
     /// FB_ApcSp.
@@ -136,6 +149,8 @@ pub struct Memory {
     pub sequence: u16,
     /// `uiHb`.
     pub heartbeat: u16,
+    /// `udiOwnerReq`.
+    pub request: u32,
 }
 
 /// What only an observer outside knows; promises are about this too.
@@ -182,7 +197,17 @@ impl Plc {
         let reals = [g.r_sp_out, g.r_target, g.r_local_old, self.local].map(f32::to_bits);
         let flags = [g.x_in_control, g.x_lim_hi, g.x_lim_lo, g.x_in_ctl_old, g.x_ramp_fb, g.x_accepted];
         (
-            (self.run, self.link, self.enable, self.permit, self.auto, self.memory, self.before, self.shown),
+            (
+                self.run,
+                self.lease,
+                self.link,
+                self.enable,
+                self.permit,
+                self.auto,
+                self.memory,
+                self.before,
+                self.shown,
+            ),
             (reals, flags, g.ui_seq_ack, g.ui_seq_last, g.i_reject, g.ton_data),
         )
     }
@@ -205,9 +230,11 @@ impl Hash for Plc {
 impl Runtime {
     /// A runtime that has just been started.
     #[must_use]
-    pub fn started(heartbeat: u16) -> Self {
+    pub fn started(instance: u32, heartbeat: u16) -> Self {
         Self {
             up: true,
+            instance,
+            old: 0,
             mode: ModeState::start(Mode::Advisory),
             watch: HeartbeatWatch { changed_at: NOW, ..HeartbeatWatch::default() },
             heartbeat,
@@ -231,6 +258,7 @@ impl<const N: usize> State<N> {
         let shown = Words { heartbeat: BASE, ack: BASE, ..Words::default() };
         let plc = Plc {
             run: true,
+            lease: ApcLease::default(),
             link,
             gate,
             enable: false,
@@ -242,7 +270,12 @@ impl<const N: usize> State<N> {
             shown,
         };
         let ghost = Ghost { asked: [false; N], plc_silent: [0; N], runtime_silent: 0, broken: 0 };
-        Self { turn: Turn::World, runtimes: std::array::from_fn(|i| Runtime::started(heartbeat_base(i))), plc, ghost }
+        Self {
+            turn: Turn::World,
+            runtimes: std::array::from_fn(|i| Runtime::started(1 + i as u32, heartbeat_base(i))),
+            plc,
+            ghost,
+        }
     }
 
     /// One line for people, of both sides.
@@ -251,7 +284,10 @@ impl<const N: usize> State<N> {
         let side = |r: &Runtime| {
             let m = r.mode;
             let (up, arming) = (if r.up { "up" } else { "down" }, if m.arming { " arming" } else { "" });
-            format!("[{up} {:?}/{:?}{arming}, PLC seen {} times, wanted {:?}]", m.requested, m.actual, r.watch.changes, m.plc_wanted)
+            format!(
+                "[{up} {:?}/{:?}{arming}, PLC seen {} times, wanted {:?}]",
+                m.requested, m.actual, r.watch.changes, m.plc_wanted
+            )
         };
         let sides: Vec<String> = self.runtimes.iter().map(side).collect();
         let plc = &self.plc;
@@ -329,7 +365,7 @@ impl<const N: usize> State<N> {
     /// The gate block tells only whether two copies differ.
     fn settle_runtime_heartbeat(&mut self, i: usize) {
         let (base, now) = (heartbeat_base(i), self.runtimes[i].heartbeat);
-        let mut ages = [Some(0), None, None, None, None, None];
+        let mut ages = [Some(0), None, None, None, None, None, None];
         let mut found = 1;
         self.each_runtime_heartbeat(i, |c| {
             let age = Some(now.wrapping_sub(*c));
@@ -355,6 +391,7 @@ impl<const N: usize> State<N> {
         };
         mine(&mut self.plc.memory.heartbeat);
         mine(&mut self.plc.link.ui_hb_last);
+        mine(&mut self.plc.lease.ui_hb_last);
         for batch in [&mut self.runtimes[i].sent, &mut self.runtimes[i].late].into_iter().flatten() {
             mine(&mut batch.heartbeat);
         }

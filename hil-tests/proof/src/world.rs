@@ -4,8 +4,8 @@
 use flyball_core::mode::Mode;
 use stateright::{Model, Property};
 
-use crate::parts::Parts;
-use crate::promises;
+use crate::parts::{Parts, STALE_SCANS};
+use crate::promises::{self, Promise};
 use crate::state::{Order, Runtime, State, Turn};
 
 /// The model: parts, and which faults the world knows.
@@ -26,6 +26,10 @@ pub struct Scope {
     pub broken_messages: bool,
     /// Permit comes and goes, the PLC stops, scans stall.
     pub stops: bool,
+    /// The PLC loses power.
+    pub power: bool,
+    /// Any order to the runtime; otherwise only the wish for CLOSED LOOP.
+    pub orders: bool,
 }
 
 /// One step.
@@ -108,7 +112,7 @@ impl<const N: usize> World<N> {
                 state.ghost.asked[i] |= asks && state.runtimes[i].mode.actual != Mode::ClosedLoop;
             }
             Step::Crash(i) => {
-                let stopped = Runtime::started(state.runtimes[i].heartbeat);
+                let stopped = Runtime::started(state.runtimes[i].instance, state.runtimes[i].heartbeat);
                 let Runtime { sent, late, .. } = state.runtimes[i];
                 state.runtimes[i] = Runtime { up: false, sent, late, ..stopped };
                 (state.ghost.asked[i], state.ghost.plc_silent[i]) = (false, 0);
@@ -116,7 +120,9 @@ impl<const N: usize> World<N> {
             Step::Start(i) => {
                 // Its counter begins somewhere else: no copy of the old one is equal by chance.
                 let heartbeat = state.runtimes[i].heartbeat.wrapping_add(1);
-                state.runtimes[i] = Runtime { late: state.runtimes[i].late, ..Runtime::started(heartbeat) };
+                // Nor is its number for the lease: of two numbers the one that it did not have.
+                let instance = if self.parts.lease { 5 + 2 * i as u32 - state.runtimes[i].instance } else { 1 };
+                state.runtimes[i] = Runtime { late: state.runtimes[i].late, ..Runtime::started(instance, heartbeat) };
             }
             Step::PowerCycle => state.plc.power_cycle(),
             Step::Key => state.plc.run = !state.plc.run,
@@ -140,6 +146,10 @@ impl<const N: usize> World<N> {
         let Turn::Plc(i) = state.turn else { return };
         let runtime = &mut state.runtimes[i];
         let (sent, late) = (runtime.sent.take(), runtime.late.take());
+        let arriving = late.or(sent.filter(|_| write != Write::Lost && write != Write::Late));
+        let owner = state.plc.lease.udi_owner;
+        let foreign = arriving.is_some_and(|b| !b.asks && owner != 0 && b.instance != owner);
+        state.ghost.broken |= u16::from(self.parts.lease && foreign) << promises::bit(Promise::OneSpeaker);
         if let Some(late) = late {
             state.plc.take(&late, true);
         }
@@ -169,6 +179,8 @@ impl<const N: usize> World<N> {
             Read::Frozen => runtime.image,
             Read::Bad => None,
         };
+        runtime.old =
+            if !self.parts.lease || read != Read::Frozen { 0 } else { (runtime.old + 1).min(STALE_SCANS + 1) };
         if runtime.order == Order::Stall {
             runtime.order = Order::None;
             runtime.pass();
@@ -189,7 +201,8 @@ impl<const N: usize> World<N> {
             let step = willing(&s);
             self.act(&mut s, step);
             while s.turn != Turn::World {
-                let plain = if let Turn::Plc(_) = s.turn { Step::Write(Write::Arrives) } else { Step::Read(Read::Fresh) };
+                let plain =
+                    if let Turn::Plc(_) = s.turn { Step::Write(Write::Arrives) } else { Step::Read(Read::Fresh) };
                 self.act(&mut s, plain);
             }
         }
@@ -280,7 +293,10 @@ impl<const N: usize> Model for World<N> {
 
 impl<const N: usize> World<N> {
     fn world(&self, state: &State<N>, steps: &mut Vec<Step>) {
-        steps.extend([Step::Nothing, Step::Switch, Step::PowerCycle]);
+        steps.extend([Step::Nothing, Step::Switch]);
+        if self.scope.power {
+            steps.push(Step::PowerCycle);
+        }
         if self.scope.stops {
             steps.extend([Step::Permit, Step::Key]);
         }
@@ -297,10 +313,12 @@ impl<const N: usize> World<N> {
             }
             steps.push(Step::Crash(i));
             let mut order = |order| steps.push(Step::Order(i, order));
-            order(Order::SetMode(Mode::Off));
-            order(Order::SetMode(Mode::Advisory));
             order(Order::SetMode(Mode::ClosedLoop));
-            order(Order::Trouble);
+            if self.scope.orders {
+                order(Order::SetMode(Mode::Off));
+                order(Order::SetMode(Mode::Advisory));
+                order(Order::Trouble);
+            }
             if self.scope.stops {
                 order(Order::Stall);
             }

@@ -173,7 +173,11 @@ fn run(seed: u64, cycles: u64) -> Tally {
                 OperatorLimits::None
             };
             let facts = MvFacts {
-                readback: if odd(&mut rng) { rng.next().is_multiple_of(2).then(|| rng.number(limits)) } else { Some(at) },
+                readback: if odd(&mut rng) {
+                    rng.next().is_multiple_of(2).then(|| rng.number(limits))
+                } else {
+                    Some(at)
+                },
                 in_control: !odd(&mut rng),
                 operator,
                 limited_high: odd(&mut rng),
@@ -196,7 +200,11 @@ fn run(seed: u64, cycles: u64) -> Tally {
             }
             let was = judge.sequence.replace(report.sequence).unwrap_or(0);
             let step = u16::from(setpoint.is_some());
-            assert_eq!(report.sequence, was.wrapping_add(step), "one number per write: seed {seed}, MV {nth}, cycle {cycle}");
+            assert_eq!(
+                report.sequence,
+                was.wrapping_add(step),
+                "one number per write: seed {seed}, MV {nth}, cycle {cycle}"
+            );
             let Some(setpoint) = setpoint else { continue };
             let x = setpoint.value().get();
             if let Err(rule) = judge.check(&facts, &ask, x) {

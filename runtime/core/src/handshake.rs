@@ -209,7 +209,8 @@ impl Link {
     /// Judges the PLC's signals.
     pub fn read(&mut self, now: Timestamp, tags: &[Conditioned]) -> PlcState {
         let word = |tag: TagId| tags[tag.index()].measured().map(to_word);
-        let number = |tag: TagId| tags[tag.index()].measured().map(|x| x.round().clamp(0.0, f64::from(u32::MAX)) as u32);
+        let number =
+            |tag: TagId| tags[tag.index()].measured().map(|x| x.round().clamp(0.0, f64::from(u32::MAX)) as u32);
         self.lease = self.signals.lease.map_or(LeaseState::NotUsed, |l| LeaseState::of(number(l.owner), self.instance));
         let restarted = self.watch.take(&self.rules, now, word(self.signals.heartbeat_in));
         PlcState {
@@ -289,7 +290,15 @@ mod tests {
             lease: None,
         };
         let rules = HeartbeatRules::new(signals.lost_after);
-        Link { signals, signature: 7, instance: 9, lease: LeaseState::NotUsed, own: 65_534, rules, watch: HeartbeatWatch::default() }
+        Link {
+            signals,
+            signature: 7,
+            instance: 9,
+            lease: LeaseState::NotUsed,
+            own: 65_534,
+            rules,
+            watch: HeartbeatWatch::default(),
+        }
     }
 
     fn tags(heartbeat: u16) -> [Conditioned; 3] {
