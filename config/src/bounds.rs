@@ -8,8 +8,8 @@ use std::time::Duration;
 pub const TAGS_MAX: usize = 20_000;
 /// Field connections: one thread each.
 pub const CONNECTIONS_MAX: usize = 32;
-/// Output cells: at most three per MV and five for the handshake.
-pub const OUTPUTS_MAX: usize = 3 * MVS_MAX + 5;
+/// Output cells: at most three per MV and six for the handshake.
+pub const OUTPUTS_MAX: usize = 3 * MVS_MAX + 6;
 /// Models of one application.
 pub const MODELS_MAX: usize = 32;
 /// Inputs of one model.

@@ -255,6 +255,7 @@ fn build(file: &Path, root: &Table, place: Place<'_>) -> (Option<Config>, Vec<Sh
             sources: std::iter::once(place.source).chain(sheets.iter().map(|s| &s.source)).cloned().collect(),
             signature: signature(place.source, &sheets, &models),
             sha256: sha256(place.source, &sheets),
+            instance: 0,
             app: app?,
             timing: timing?,
             connections: cx.connections.into_iter().map(|c| c.connection).collect::<Option<_>>()?,

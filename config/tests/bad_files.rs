@@ -240,6 +240,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (R101, "role     = \"Engineer\"", "role     = \"Ingenieur\""),
     (R101, "password = \"env:R101_HMI_PASSWORD\"", "password = \"1234\""),
     (TURBINE, "anonymous = \"none\"", "trust_any_client = true"),
+    (R101, "[handshake]", "[handshake]\nowner_write = 'plc1: nsu=s7;s=\"R101\".\"APC\".\"FromApp\".\"udiOwnerReq\"'"),
     (R101, "[handshake]", "[handshake_off]"),
 ];
 

@@ -201,6 +201,17 @@ pub struct Handshake {
     pub lost_after: Duration,
     /// Who may close the loop again after a shed.
     pub return_after_shed: ReturnAfterShed,
+    /// Several instances may stand beside this PLC: only the one that holds its lease speaks.
+    pub lease: Option<Lease>,
+}
+
+/// Where the PLC grants its lease (docs/adr/0018-lease.md).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    /// Who asks: emptied by the PLC once it has looked.
+    pub request: OutputId,
+    /// Who holds it, 0: nobody.
+    pub owner: TagId,
 }
 
 /// Return after a shed.

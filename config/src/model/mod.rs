@@ -81,6 +81,9 @@ pub struct Config {
     pub signature: u32,
     /// SHA-256 over the bytes of the file and its tag sheets, lower-case hex: what a latency certificate is made for.
     pub sha256: String,
+    /// Number of this run of the program among those that may ask the PLC for its lease, never 0; the program draws it at start. Not part of the
+    /// file: two machines with the same file must differ. 0, as loaded: no lease is ever asked for.
+    pub instance: u32,
     /// Who this application is.
     pub app: App,
     /// When it runs and how long it may take.

@@ -175,6 +175,8 @@ pub enum OutputKind {
     Status,
     /// Configuration signature.
     Signature,
+    /// Number of the instance that asks for the lease.
+    LeaseRequest,
 }
 
 /// Values go first, then in a second write what commits them.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Handshake, OutputKind, ReturnAfterShed};
+use crate::model::{Handshake, Lease, OutputKind, ReturnAfterShed};
 use crate::quantity::{Problem, words};
 use crate::read::Cx;
 use crate::read::mv::signal;
@@ -55,6 +55,17 @@ pub(crate) fn read(field: Option<Field<'_>>, cx: &Cx) -> Option<Handshake> {
     });
     let returns = [("operator", ReturnAfterShed::Operator), ("automatic", ReturnAfterShed::Automatic)];
     let return_after_shed = r.get("return_after_shed").map_or(Some(ReturnAfterShed::Operator), |f| f.choice(&returns));
+    let asked = r.get("owner_write").map(|f| (f.clone(), write(Some(f), "owner_write", OutputKind::LeaseRequest)));
+    let shown = r.get("owner_read").map(|f| (f.clone(), read(Some(f), "owner_read", "Instance that holds the lease")));
+    let lease = match (asked, shown) {
+        (Some((_, request)), Some((_, owner))) => Some(Lease { request: request?, owner: owner? }),
+        (Some((field, _)), None) | (None, Some((field, _))) => {
+            let problem = Problem::new("a lease needs owner_write and owner_read");
+            field.error(problem.help("Give both, or neither if no other instance can ever write to this PLC."));
+            None
+        }
+        (None, None) => None,
+    };
     Some(Handshake {
         heartbeat_out: heartbeat_out?,
         echo_out,
@@ -67,5 +78,6 @@ pub(crate) fn read(field: Option<Field<'_>>, cx: &Cx) -> Option<Handshake> {
         shed_reason,
         lost_after: lost_after?,
         return_after_shed: return_after_shed?,
+        lease,
     })
 }

@@ -200,7 +200,7 @@ pub(crate) use signals;
 signals! {
     /// A signal of the simulated PLC of R-101.
     Signal in SIGNALS:
-    // Runtime -> PLC, registers 0-13: values first, then what commits them, the heartbeat last.
+    // Runtime -> PLC, registers 0-15: values first, then what commits them, the heartbeat, the lease.
     AppHbEcho     r#""R101"."APC"."FromApp"."uiHbEcho""#   UInt  Write 0  "Last PLC heartbeat that the runtime has read";
     AppMode       r#""R101"."APC"."FromApp"."iMode""#      Int   Write 1  "Actual mode of the runtime: 0 OFF, 1 ADVISORY, 2 CLOSED LOOP";
     AppStatus     r#""R101"."APC"."FromApp"."wStatus""#    Word  Write 2  "Status bits of the runtime";
@@ -212,7 +212,8 @@ signals! {
     FeedSeq       r#""R101"."APC"."FeedSeq""#              UInt  Write 11 "Sequence number of the feed setpoint";
     TempSeq       r#""R101"."APC"."TempSeq""#              UInt  Write 12 "Sequence number of the temperature setpoint";
     AppHb         r#""R101"."APC"."FromApp"."uiHb""#       UInt  Write 13 "Heartbeat of the runtime";
-    // PLC -> runtime, registers 100-151.
+    OwnerReq      r#""R101"."APC"."FromApp"."udiOwnerReq""# UDInt Write 14 "Instance that asks for the lease; emptied by the PLC";
+    // PLC -> runtime, registers 100-153.
     PlcHb         r#""R101"."APC"."ToApp"."uiHb""#         UInt  Read 100 "Heartbeat of the PLC";
     ModeReq       r#""R101"."APC"."ToApp"."iModeReq""#     Int   Read 101 "Mode that PLC and operator ask for";
     ClosedLoop    r#""R101"."APC"."ToApp"."xClosedLoop""#  Bool  Read 102 "Recommendations are used";
@@ -248,6 +249,7 @@ signals! {
     FeedTempPv    r#""R101"."TI103"."PV""#                 Real  Read 146 "TI-103 feed temperature, degC";
     DutyPv        r#""R101"."QY101"."PV""#                 Real  Read 148 "QY-101 cooling duty, kJ/h";
     LabCa0        r#""R101"."LAB"."CA0""#                  Real  Read 150 "AI-100 feed concentration of A, shift lab, mol/l";
+    Owner         r#""R101"."APC"."ToApp"."udiOwner""#     UDInt Read 152 "Instance that holds the lease, 0 nobody";
 }
 
 impl Signal {

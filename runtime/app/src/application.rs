@@ -3,6 +3,7 @@
 //! Data flows one way: links -> images -> scan -> images -> links; records -> keeper -> service. Commands come back over one bounded queue.
 //! Dropping or stopping it ends everything in order: scan first (the heartbeat stops), then links, then the service.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::JoinHandle;
@@ -72,6 +73,7 @@ impl Application {
     /// # Errors
     /// A model that is refused, a secret that is missing, or an operating system that gives no threads.
     pub fn start(config: &Config, options: Options) -> Result<Self, StartError> {
+        let config = &Config { instance: draw_instance(), ..config.clone() };
         let clock = Arc::new(SystemClock::start(options.time_scale));
         let loaded = engines::load(config, &*clock)?;
         let server = config.server.as_ref().map(ServerSettings::resolved).transpose().map_err(StartError)?;
@@ -298,6 +300,14 @@ fn report_grant(granted: &Granted) {
 
 fn resolve(secret: &Secret, of: &str) -> Result<String, StartError> {
     secret.resolve().map_err(|e| StartError(format!("{of}: {e}")))
+}
+
+/// A number that no other run of the program has, but for one chance in two thousand million. Drawn here and not in the scan, which must give
+/// the same bits from the same record.
+fn draw_instance() -> u32 {
+    // The standard library's keys for hash maps are the system's random numbers.
+    let random = RandomState::new().build_hasher().finish();
+    ((random >> 33) as u32).max(1)
 }
 
 fn instance_uri(config: &Config) -> String {

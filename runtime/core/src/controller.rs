@@ -176,10 +176,18 @@ impl Controller {
     /// The executive tells whether the outputs of the last step were posted, or withheld because they were late.
     pub fn flushed(&mut self, cycle: &ScanCycle, posted: bool) {
         if posted {
-            self.deadlines.posted(cycle);
+            // Who only waits for the lease writes nothing that could be acknowledged.
+            if self.speaks() {
+                self.deadlines.posted(cycle);
+            }
         } else if !self.read_only {
             self.deadlines.withheld();
         }
+    }
+
+    /// This instance may write to the PLC: the only one, or the one that holds the lease.
+    fn speaks(&self) -> bool {
+        self.link.as_ref().is_none_or(Link::speaks)
     }
 
     /// Bytes that a keyframe of this scan needs at most. Asked once at start.
@@ -284,6 +292,7 @@ impl Controller {
     fn guard(&mut self, cycle: &ScanCycle, outputs: &mut OutputImage, record: &mut ScanRecord) {
         let permitted = self.mode.actual == Mode::ClosedLoop && !self.read_only;
         let trusted = self.trusted(cycle, record);
+        let speaks = self.speaks();
         let in_time = cycle.now < cycle.scheduled.after(self.config.timing.deadline);
         for (i, guard) in self.guards.iter_mut().enumerate() {
             let (facts, in_service) = &self.mv_facts[i];
@@ -302,7 +311,7 @@ impl Controller {
                 outputs.set_setpoint(mv.write, setpoint);
                 outputs.set_signal(mv.sequence, u32::from(report.sequence));
             }
-            if let Some(valid) = mv.valid {
+            if let Some(valid) = mv.valid.filter(|_| speaks) {
                 // Holding the present setpoint is valid too: without trust the MV is frozen, not given up.
                 outputs.set_signal(valid, u32::from(permitted && *in_service));
             }

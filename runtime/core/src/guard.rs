@@ -21,8 +21,8 @@ const VERIFY_FAILURES_MAX: u32 = 3;
 const FOREIGN_SCANS: u32 = 2;
 /// Moves remembered for the move limit; more in one period are refused.
 const MOVES_REMEMBERED: usize = 16;
-/// Buckets of the hourly travel, one minute each.
-const TRAVEL_BUCKETS: usize = 60;
+/// Buckets of the hourly travel, one minute each: the present one has only begun, so an hour needs one more than sixty.
+const TRAVEL_BUCKETS: usize = 61;
 /// Length of a bucket.
 const BUCKET_NANOS: u64 = 60_000_000_000;
 

@@ -41,6 +41,8 @@ pub enum Blocker {
     LinkDown(ConnectionId),
     /// The PLC's heartbeat does not change.
     PlcHeartbeat,
+    /// The PLC's lease is not ours.
+    NoLease,
     /// The PLC (its operator switch, permit or latch) does not ask for mode 2.
     PlcNotAsking,
     /// Windows of a model are not full yet.
@@ -105,6 +107,8 @@ pub enum ShedCause {
     PlcHeartbeatLost,
     /// The PLC's heartbeat jumped: it restarted.
     PlcRestarted,
+    /// The PLC's lease is no longer ours.
+    LeaseLost,
     /// A connection that carries handshake or MVs went down.
     LinkLost(ConnectionId),
     /// A critical CV has no usable value any more.
@@ -155,7 +159,7 @@ pub struct ModeState {
     pub advisory_scans: u32,
     /// Scans with met deadlines in a row, saturating.
     pub good_scans: u32,
-    /// Mode that the PLC asked for in the last scan in which it could be read.
+    /// Mode that the PLC asked for in the scan before; None when it could not be read or believed.
     pub plc_wanted: Option<u16>,
 }
 
@@ -226,11 +230,10 @@ pub fn next(rules: &ModeRules, state: ModeState, facts: &Facts) -> ModeState {
         s.shed = None;
     }
 
-    // Requests. The PLC's wish counts when it rises while we look: a switch that was left on does not close the loop after a restart.
+    // Requests. The PLC's wish counts when it rises while we look: a switch that was left on does not close the loop after a restart, of
+    // ours or of the PLC, whose latch is empty then.
     let rising = matches!((s.plc_wanted, facts.plc_wants), (Some(before), Some(2)) if before < 2);
-    if facts.plc_wants.is_some() {
-        s.plc_wanted = facts.plc_wants;
-    }
+    s.plc_wanted = facts.plc_wants;
     if rising && s.actual == Mode::Advisory {
         s.requested = Mode::ClosedLoop;
     }
@@ -370,6 +373,15 @@ mod tests {
         let s = run(&RULES, s, QUIET, 2);
         assert!(s.arming);
         assert_eq!(next(&RULES, s, &IN_LOOP).actual, Mode::ClosedLoop);
+    }
+
+    #[test]
+    fn a_plc_that_restarts_with_its_switch_left_on_does_not_ask_anew() {
+        let s = next(&RULES, closed(), &Facts { plc_closed: false, plc_wants: Some(1), ..QUIET });
+        assert_eq!((s.actual, s.plc_wanted), (Mode::Advisory, Some(1)), "it sheds and latches");
+        let s = run(&RULES, s, Facts { plc_wants: None, ..QUIET }, 5);
+        let s = run(&RULES, s, IN_LOOP, 1000);
+        assert_eq!((s.actual, s.requested), (Mode::Advisory, Mode::Advisory), "its latch is empty after the restart");
     }
 
     #[test]

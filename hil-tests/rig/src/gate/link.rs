@@ -6,7 +6,7 @@
 use super::timer::Ton;
 
 /// APC_LINK_FROM_APP: written only by the runtime.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct ApcLinkFromApp {
     /// `uiHb`: heartbeat, +1 every runtime cycle, wraps.
     pub ui_hb: u16,
@@ -21,7 +21,7 @@ pub struct ApcLinkFromApp {
 }
 
 /// APC_LINK_TO_APP: read only for the runtime.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct ApcLinkToApp {
     /// `uiHb`: PLC heartbeat, +1 per second.
     pub ui_hb: u16,
@@ -99,12 +99,14 @@ pub struct LinkInputs {
 }
 
 /// FUNCTION_BLOCK FB_ApcLink.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct ApcLink {
     /// `stPlc`: VAR_OUTPUT.
     pub plc: ApcLinkToApp,
-    ui_hb_last: u16,
-    ui_hb_seen: u8,
+    /// `uiHbLast`: heartbeat of the scan before.
+    pub ui_hb_last: u16,
+    /// `uiHbSeen`: changes seen, saturates at 3.
+    pub ui_hb_seen: u8,
     ton_hb: Ton,
     ton_healthy: Ton,
     ton_sec: Ton,

@@ -80,12 +80,18 @@ pub struct ApcSp {
     pub x_lim_lo: bool,
     /// `rTarget`: where `rSpOut` is ramping to.
     pub r_target: f32,
-    ui_seq_last: u16,
-    ton_data: Ton,
-    x_in_ctl_old: bool,
-    x_ramp_fb: bool,
-    r_local_old: f32,
-    x_accepted: bool,
+    /// `uiSeqLast`: newest sequence number looked at.
+    pub ui_seq_last: u16,
+    /// `tonData`.
+    pub ton_data: Ton,
+    /// `xInCtlOld`.
+    pub x_in_ctl_old: bool,
+    /// `xRampFb`: ramping to the fallback.
+    pub x_ramp_fb: bool,
+    /// `rLocalOld`.
+    pub r_local_old: f32,
+    /// `xAccepted`: a value was accepted in the scan before.
+    pub x_accepted: bool,
 }
 
 /// LIMIT(MN, IN, MX) of IEC 61131-3.

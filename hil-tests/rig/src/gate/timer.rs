@@ -1,7 +1,7 @@
 //! TON, the on-delay timer of IEC 61131-3, in whole milliseconds as a PLC's TIME.
 
 /// On-delay timer: `q` follows `IN` after it has been TRUE for `PT`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Ton {
     /// Output.
     pub q: bool,

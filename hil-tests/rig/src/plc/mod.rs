@@ -14,6 +14,7 @@ pub mod slot;
 pub mod types;
 
 use crate::device::{Device, Start};
+use crate::gate::lease::ApcLease;
 use crate::gate::link::{ApcLink, ApcLinkFromApp, LinkInputs};
 use crate::panel::{MvName, Panel};
 use crate::r101::loops::{DUTY_MAX, FEED_MAX, FeedController, SlaveMode, TemperatureController};
@@ -35,6 +36,7 @@ pub struct SimPlc {
     time: Duration,
     memory: Memory,
     kept: Vec<PlcValue>,
+    lease: ApcLease,
     link: ApcLink,
     slots: [Slot; 2],
     feed_controller: FeedController,
@@ -53,6 +55,7 @@ impl SimPlc {
             time: Duration::ZERO,
             kept: memory.zeros(),
             memory,
+            lease: ApcLease::default(),
             link: ApcLink::default(),
             slots: [Slot::default(), Slot::default()],
             feed_controller: FeedController::at(options.feed.flow),
@@ -93,6 +96,11 @@ impl SimPlc {
         self.publish(Signal::LabCa0, real(m.c_a0));
 
         let scan_ms = self.options.scan.as_millis() as u32;
+        let mut request = self.number(Signal::OwnerReq) as u32;
+        let heartbeat = self.app().ui_hb;
+        self.lease.scan(heartbeat, &mut request, self.options.gate.link.hb_timeout_ms, scan_ms);
+        self.publish(Signal::OwnerReq, PlcValue::UDInt(request));
+        self.publish(Signal::Owner, PlcValue::UDInt(self.lease.udi_owner));
         let inputs = LinkInputs {
             app: self.app(),
             x_oper_enable: self.panel.enable,
@@ -214,6 +222,7 @@ impl SimPlc {
         let zeros = self.memory.zeros();
         self.kept = if retained == Retained::Kept { self.memory.values() } else { zeros.clone() };
         self.memory.load(&zeros, self.time);
+        self.lease = ApcLease::default();
         self.link = ApcLink::default();
         self.slots = [Slot::default(), Slot::default()];
         // A controller that starts takes over the output that its actuator has held.

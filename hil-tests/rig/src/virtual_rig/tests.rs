@@ -37,6 +37,7 @@ fn cells(config: &Config, image: &InputImage, number: u64) -> Vec<Option<Value>>
         OutputKind::Mode => 2.0,
         OutputKind::Status => 0.0,
         OutputKind::SetpointValid(_) => 1.0,
+        OutputKind::LeaseRequest => 0.0,
         OutputKind::Signature => f64::from(config.signature),
         OutputKind::Setpoint(mv) if mv.index() == 0 => read(config.mvs[0].readback) + 0.05,
         OutputKind::Setpoint(mv) => read(config.mvs[mv.index()].readback),

@@ -54,12 +54,8 @@ impl Controller {
             let id = ConnectionId(w as u32);
             found(Blocker::LinkDown(id), Some(ShedCause::LinkLost(id)));
         }
-        if plc.restarted {
-            found(Blocker::PlcHeartbeat, Some(ShedCause::PlcRestarted));
-        }
-        if !plc.alive {
-            found(Blocker::PlcHeartbeat, Some(ShedCause::PlcHeartbeatLost));
-        }
+        let (objection, cause) = plc.objection();
+        found(objection, cause);
         for (i, cv) in self.config.cvs.iter().enumerate() {
             let value = value_of(cv.source, &record.tags, &record.predictions);
             record.cvs[i].value = value;
@@ -110,7 +106,7 @@ impl Controller {
             command: orders.mode,
             hold: orders.hold,
             acknowledge: orders.acknowledge,
-            plc_wants: plc.wants,
+            plc_wants: plc.wish(),
             plc_closed: plc.closed,
             plc_reason: plc.shed_reason,
             blocker,
