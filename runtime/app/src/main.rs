@@ -7,7 +7,7 @@ use flyball::cli::{Cli, Command, DemoKind, ModelCommand};
 use flyball::signals::Stop;
 
 fn main() -> ExitCode {
-    ExitCode::from(match Cli::parse().command {
+    let code = match Cli::parse().command {
         Command::Check(arguments) => flyball::check::run(&arguments),
         Command::Service => flyball::service::process::main(),
         Command::Run(arguments) => flyball::run::run(&arguments),
@@ -19,7 +19,9 @@ fn main() -> ExitCode {
         Command::Model(ModelCommand::Show(arguments)) => flyball::model::show(&arguments),
         Command::Rig(arguments) => with_stop(|stop| flyball::demo::rig::run(&arguments, &stop)),
         Command::Bench(arguments) => flyball::bench::run(arguments.which),
-    })
+    };
+    flyball::logging::finish();
+    ExitCode::from(code)
 }
 
 /// Runs a command that ends when a signal asks for it.

@@ -29,6 +29,7 @@ pub fn run(arguments: &Run) -> u8 {
     match begin(arguments, &config) {
         Ok(()) => 0,
         Err(sentence) => {
+            logging::finish();
             eprintln!("flyball run: {sentence}");
             2
         }

@@ -7,6 +7,8 @@
 /// Rude peers are the OPC UA adapter's: one set of hand-made frames for both.
 #[path = "../../../../adapters/opcua/tests/common/rude.rs"]
 pub mod rude;
+/// A plant behind a line that can be spoilt.
+pub mod network;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
