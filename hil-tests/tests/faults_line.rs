@@ -244,8 +244,8 @@ fn n4_loss_order_segments() {
         let (mut images, from) = (0, link.proxy.counts());
         let values = link.look(|proxy, _, good| {
             images += usize::from(good);
-            if images % 40 == 39 && proxy.answers_waiting() == 0 {
-                proxy.next_answer(if images % 80 == 39 { Answer::OldFirst } else { Answer::OtherTransaction });
+            if good && images % 40 == 0 {
+                proxy.next_answer(if images % 80 == 0 { Answer::OldFirst } else { Answer::OtherTransaction });
             }
             images >= IMAGES
         });

@@ -66,8 +66,7 @@ fn t2_process_starved() {
     assert_eq!(backwards(&plant.watch.since(Duration::ZERO)), 0, "no old write after a newer one");
     plant.switch(false);
     plant.pass(Duration::from_secs(10));
-    plant.switch(true);
-    program.wait("the loop closes again", || plant.truth().link.x_closed_loop);
+    plant.operate_until_it_moves(&program);
     let skipped = skipped();
     program.signal(Signal::SIGTERM);
     assert_eq!(program.end().code(), Some(0), "{}", program.log());

@@ -185,6 +185,8 @@ fn s2_strangers() {
     const GUESSERS: usize = 5;
     const CONNECTIONS: usize = 100;
     const ITEMS: usize = 10_000;
+    // What the strangers' own links say, for whoever looks for the reason of a failure.
+    flyball::logging::to_stderr(flyball::logging::LogForm::Text).expect("no filter is set");
     let plant = Plant::start(PlcOptions::default());
     let program = plant.run(&[]);
     program.service(1);
@@ -196,7 +198,10 @@ fn s2_strangers() {
 
     // A user with the right to read, who wants far more than the server has.
     let mut greedy = Stranger::start(folders[0].path(), plant.port, "historian", SECRETS[2].1, ITEMS);
-    wait_until("10 000 items are monitored", || greedy.look() == LinkState::Up && greedy.items == ITEMS);
+    program.wait("10 000 items are monitored", || {
+        greedy.look();
+        greedy.state == LinkState::Up && greedy.items == ITEMS
+    });
     let mut guessers: Vec<Stranger> = folders[1..]
         .iter()
         .enumerate()

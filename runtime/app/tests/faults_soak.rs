@@ -111,9 +111,7 @@ fn close_again(plant: &Plant, program: &Program) {
     program.wait("the gate opens", || !plant.truth().link.x_closed_loop);
     plant.switch(false);
     program.wait("the link is back", || plant.truth().link.x_link_ok);
-    plant.pass(Duration::from_secs(2));
-    plant.switch(true);
-    program.wait("the gate closes again", || plant.truth().link.x_closed_loop);
+    plant.operate_until_it_moves(program);
 }
 
 impl Soak {
