@@ -43,7 +43,8 @@ pub struct Client {
     pause: Duration,
 }
 
-/// Opens a TCP connection with Nagle's algorithm off (protocols.md 5.2).
+/// Opens a TCP connection with Nagle's algorithm off (protocols.md 5.2), which ends with a reset: what the peer has not taken yet is thrown
+/// away. Otherwise TCP would deliver a write from before an outage after it (docs/adr/0020).
 ///
 /// # Errors
 /// `Connect` with the reason; a name that resolves slowly counts against the timeout.
@@ -51,6 +52,7 @@ pub async fn open_tcp(host: &str, port: u16, timeout: Duration) -> Result<TcpStr
     let connect = async {
         let stream = TcpStream::connect((host, port)).await?;
         stream.set_nodelay(true)?;
+        stream.set_zero_linger()?;
         Ok::<_, io::Error>(stream)
     };
     match tokio::time::timeout(timeout, connect).await {

@@ -7,6 +7,7 @@
 //! * `plc`: all of it together, one scan at a time.
 //! * `scenario`: what happens to R-101 in a demonstration, and the score beside the oracle.
 //! * `servers`: the PLC on OPC UA and Modbus TCP, AI-101 on a port of its own (`gc`), in real time or faster.
+//! * `proxy`: a line that can be cut, slowed, split and spoilt between the runtime and a server.
 //! * `virtual_rig`: the field ports of the runtime on a virtual clock, without sockets.
 //! * `turbine`: rows of real gas-turbine measurements as registers.
 
@@ -19,6 +20,7 @@ pub mod gc;
 mod hand;
 pub mod panel;
 pub mod plc;
+pub mod proxy;
 pub mod r101;
 pub mod random;
 pub mod scenario;

@@ -280,6 +280,7 @@ fn abort_when_the_scan_panics() {
     std::panic::set_hook(Box::new(move |info| {
         before(info);
         if std::thread::current().name() == Some(SCAN_THREAD) {
+            crate::logging::finish();
             std::process::abort();
         }
     }));

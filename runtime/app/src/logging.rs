@@ -3,9 +3,11 @@
 //! The scan thread never logs; the record thread turns its records into lines. stdout stays free: it carries reports, and in the
 //! service process it is the channel to control.
 
+mod lines;
+
 use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -13,6 +15,8 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
+
+use lines::Lines;
 
 /// Form of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
@@ -97,21 +101,33 @@ pub fn filter(variable: Option<&str>) -> Result<Targets, String> {
     })
 }
 
-/// Starts logging to stderr.
+/// The way to stderr, once somebody logs to it.
+static STDERR: OnceLock<Lines> = OnceLock::new();
+
+/// Starts logging to stderr. Whoever logs never waits for who reads it.
 ///
 /// # Errors
-/// A filter that cannot be parsed.
+/// A filter that cannot be parsed; no thread.
 pub fn to_stderr(form: LogForm) -> Result<(), String> {
     let filter = filter(std::env::var(LOG_VARIABLE).ok().as_deref())?;
+    let lines = Lines::start(io::stderr()).map_err(|e| format!("the log gets no thread: {e}"))?;
+    let lines = STDERR.get_or_init(|| lines).clone();
     let layer = match form {
         LogForm::Text => {
-            fmt::layer().with_ansi(io::stderr().is_terminal()).with_target(false).with_writer(io::stderr).boxed()
+            fmt::layer().with_ansi(io::stderr().is_terminal()).with_target(false).with_writer(lines).boxed()
         }
-        LogForm::Json => fmt::layer().json().flatten_event(true).with_writer(io::stderr).boxed(),
+        LogForm::Json => fmt::layer().json().flatten_event(true).with_writer(lines).boxed(),
     };
     // Already set happens only when two runs share one process (tests); the first one stays.
     let _ = tracing_subscriber::registry().with(layer.with_filter(filter)).try_init();
     Ok(())
+}
+
+/// Waits, two seconds at most, until what was logged to stderr has been written. Before the program ends.
+pub fn finish() {
+    if let Some(lines) = STDERR.get() {
+        lines.finish();
+    }
 }
 
 /// Starts logging in the service process: level and text only, because control puts time and form to every line again.

@@ -7,7 +7,7 @@ use flyball::cli::{Cli, Command, DemoKind, ModelCommand};
 use flyball::signals::Stop;
 
 fn main() -> ExitCode {
-    ExitCode::from(match Cli::parse().command {
+    let code = match Cli::parse().command {
         Command::Check(arguments) => flyball::check::run(&arguments),
         Command::PlcKit(arguments) => flyball::plckit::run(&arguments),
         Command::Service => flyball::service::process::main(),
@@ -28,7 +28,9 @@ fn main() -> ExitCode {
         Command::Certify(arguments) => with_stop(|stop| flyball::certify::run(&arguments, &stop)),
         Command::Hil(arguments) => with_stop(|stop| flyball::hil::run(&arguments, &stop)),
         Command::Bench(arguments) => flyball::bench::run(arguments.which),
-    })
+    };
+    flyball::logging::finish();
+    ExitCode::from(code)
 }
 
 /// Runs a command that ends when a signal asks for it.

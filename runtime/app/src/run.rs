@@ -1,5 +1,6 @@
 //! Why: `flyball run FILE`: one application beside its PLC until it is told to end.
 
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,16 +24,22 @@ pub fn run(arguments: &Run) -> u8 {
     let loaded = load(&arguments.file);
     let problems = loaded.diagnostics.render(false);
     if !problems.is_empty() {
-        eprintln!("{}", problems.trim_end());
+        say(problems.trim_end());
     }
     let Some(config) = loaded.config else { return 2 };
     match begin(arguments, &config) {
         Ok(()) => 0,
         Err(sentence) => {
-            eprintln!("flyball run: {sentence}");
+            logging::finish();
+            say(&format!("flyball run: {sentence}"));
             2
         }
     }
+}
+
+/// To people at the terminal. What stands behind stderr may be full or gone; that is no reason to leave the PLC (`eprintln!` would panic).
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 fn begin(arguments: &Run, config: &Config) -> Result<(), String> {

@@ -202,6 +202,8 @@ fn nagle_is_off() {
     let peer = tcp_peer(|_| Vec::new());
     let stream = on_one_thread(open_tcp("127.0.0.1", peer.port, TIMEOUT)).expect("peer listens");
     assert!(stream.nodelay().expect("open socket"));
+    let linger = stream.linger().expect("open socket");
+    assert_eq!(linger, Some(Duration::ZERO), "a write from before an outage would arrive after it");
 }
 
 #[test]

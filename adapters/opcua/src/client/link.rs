@@ -131,11 +131,17 @@ impl Link {
                 Some(Ok(open)) => match self.prepare(open).await {
                     Ok(mut up) => {
                         self.failures = 0;
-                        let end = self.serve(&mut up).await;
-                        up.open.close(self.patience()).await;
-                        match end {
-                            End::Stopped => break,
-                            End::Lost(why) => Failure::Down(why),
+                        match self.serve(&mut up).await {
+                            End::Stopped => {
+                                up.open.close(self.patience()).await;
+                                break;
+                            }
+                            End::Lost(why) => {
+                                // First of all the scan is told; the server may take its time with our goodbye.
+                                self.go_down(LinkState::Down);
+                                self.leave(up.open).await;
+                                Failure::Down(why)
+                            }
                         }
                     }
                     Err(CallFailed(why)) => Failure::Down(why),
@@ -153,6 +159,17 @@ impl Link {
             }
         }
         self.go_down(LinkState::Down);
+    }
+
+    /// Closes a session that has been lost, so that a server that still hears us can forget it. Bounded by `patience`.
+    async fn leave(&mut self, open: Open) {
+        let mut closing = std::pin::pin!(open.close(self.patience()));
+        loop {
+            tokio::select! {
+                () = &mut closing => return,
+                () = self.idle() => {}
+            }
+        }
     }
 
     /// One short wait without a session: batches are answered "not connected", so that none is sent after the outage.

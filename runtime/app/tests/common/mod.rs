@@ -7,6 +7,8 @@
 /// Rude peers are the OPC UA adapter's: one set of hand-made frames for both.
 #[path = "../../../../adapters/opcua/tests/common/rude.rs"]
 pub mod rude;
+/// A plant behind a line that can be spoilt.
+pub mod network;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -147,12 +149,28 @@ impl Plant {
     /// From ADVISORY to a closed loop whose setpoints have moved; the operator switches on once the program is ready.
     pub fn close_the_loop(&self, program: &Program) {
         program.said(&["model cB.cB is usable"]);
+        self.operate_until_it_moves(program);
+    }
+
+    /// The operator switches on, and off and on again whenever the loop has been open for a minute: a busy machine misses deadlines of its
+    /// own. Ends after three more setpoints.
+    pub fn operate_until_it_moves(&self, program: &Program) {
+        let off = Duration::from_secs(10);
+        let (mut open_since, mut on) = (self.truth().time, true);
         self.switch(true);
-        program.said(&["mode ADVISORY -> CLOSED LOOP"]);
         let offers = self.truth().mvs[0].offers;
         program.wait("the loop moves", || {
             let truth = self.truth();
-            truth.link.x_closed_loop && truth.mvs[0].offers >= offers + 3
+            if truth.link.x_closed_loop {
+                open_since = truth.time;
+                return truth.mvs[0].offers >= offers + 3;
+            }
+            let patience = if on { Duration::from_secs(60) } else { off };
+            if truth.time > open_since + patience {
+                (open_since, on) = (truth.time, !on);
+                self.switch(on);
+            }
+            false
         });
     }
 }
