@@ -171,6 +171,7 @@ impl Controller {
             self.deadlines.posted(cycle);
         } else if !self.read_only {
             self.deadlines.withheld();
+            self.guards.iter_mut().for_each(MvGuard::withheld);
         }
     }
 

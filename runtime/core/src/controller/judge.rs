@@ -110,7 +110,8 @@ impl Controller {
             command: orders.mode,
             hold: orders.hold,
             acknowledge: orders.acknowledge,
-            plc_wants: plc.wants,
+            // What a PLC without heartbeat asks for is no wish: after a restart its zeros would make the switch that was left on rise.
+            plc_wants: plc.wants.filter(|_| plc.alive),
             plc_closed: plc.closed,
             plc_reason: plc.shed_reason,
             blocker,
