@@ -4,10 +4,13 @@
 //! bits every run.
 
 pub mod campaign;
+pub mod fault;
+pub mod observer;
 pub mod te4;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use flyball::clock::VirtualClock;
 use flyball::engines::{LoadedEngines, SolveBudget, load_with};
@@ -16,9 +19,9 @@ use flyball_core::controller::{Controller, Engines};
 use flyball_core::exchange::{Taker, exchange};
 use flyball_core::executive::Executive;
 use flyball_core::image::{InputImage, OutputImage};
-use flyball_core::ports::{FieldInput, FieldOutput};
+use flyball_core::ports::{Clock, FieldInput, FieldOutput};
 use flyball_core::record::ScanRecord;
-use flyball_core::time::ScanCycle;
+use flyball_core::time::{ScanCycle, Timestamp};
 use flyball_rig::plc::{PlcOptions, SimPlc, Truth};
 use flyball_rig::scenario::{Plan, Scenario};
 use flyball_rig::virtual_rig::{VirtualOptions, VirtualRig};
@@ -59,6 +62,8 @@ pub type Spoil = Box<dyn FnMut(&ScanCycle, &mut InputImage) + Send>;
 /// The virtual rig with a hook between PLC and runtime, for faults.
 pub struct Hooked {
     rig: VirtualRig,
+    /// Process time at which the rig started: the rig's own time begins at zero.
+    epoch: Duration,
     /// Called after each freeze; may spoil what was read.
     pub spoil: Spoil,
 }
@@ -66,14 +71,29 @@ pub struct Hooked {
 impl FieldInput for Hooked {
     fn freeze(&mut self, cycle: &ScanCycle, image: &mut InputImage) {
         // The rig stands for the world outside: what it allocates is not the scan's.
-        allocation_counter::opt_out(|| self.rig.freeze(cycle, image));
+        allocation_counter::opt_out(|| self.rig.freeze(&self.rig_time(cycle), image));
+        if !self.epoch.is_zero() {
+            for sample in &mut image.samples {
+                sample.source_time = sample.source_time.after(self.epoch);
+                sample.alive = sample.alive.after(self.epoch);
+            }
+            for write in image.writes.iter_mut().flatten() {
+                write.done = write.done.after(self.epoch);
+            }
+        }
         (self.spoil)(cycle, image);
     }
 }
 
 impl FieldOutput for Hooked {
     fn flush(&mut self, cycle: &ScanCycle, image: &OutputImage) {
-        allocation_counter::opt_out(|| self.rig.flush(cycle, image));
+        allocation_counter::opt_out(|| self.rig.flush(&self.rig_time(cycle), image));
+    }
+}
+
+impl Hooked {
+    fn rig_time(&self, cycle: &ScanCycle) -> ScanCycle {
+        ScanCycle { now: cycle.now.before(self.epoch), ..*cycle }
     }
 }
 
@@ -101,6 +121,22 @@ impl VirtualRun {
     /// When an address of the configuration does not exist on the rig.
     #[must_use]
     pub fn with(config: &Config, plan: Plan, seed: u64, engines: Engines, spoil: Spoil) -> Self {
+        Self::on_clock(config, plan, seed, engines, spoil, Arc::new(VirtualClock::new()))
+    }
+
+    /// The same on a clock that the test holds, too: to be moved on by a fault, or to start late.
+    ///
+    /// # Panics
+    /// When an address of the configuration does not exist on the rig.
+    #[must_use]
+    pub fn on_clock(
+        config: &Config,
+        plan: Plan,
+        seed: u64,
+        engines: Engines,
+        spoil: Spoil,
+        clock: Arc<VirtualClock>,
+    ) -> Self {
         let scenario = Arc::new(Mutex::new(Scenario::new(plan)));
         let plc = SimPlc::new(PlcOptions { seed, ..PlcOptions::default() });
         let rig =
@@ -111,8 +147,8 @@ impl VirtualRun {
         }));
         let (records, taker) = exchange(4, || ScanRecord::new(config), Arc::new(|| {}));
         let controller = Controller::new(config, engines, false);
-        let field = Hooked { rig: rig.clone(), spoil };
-        let executive = Executive::new(config, controller, field, Arc::new(VirtualClock::new()), records);
+        let field = Hooked { rig: rig.clone(), epoch: clock.now().since(Timestamp::ZERO), spoil };
+        let executive = Executive::new(config, controller, field, clock, records);
         Self { executive, rig, scenario, records: taker }
     }
 

@@ -182,6 +182,7 @@ impl Controller {
             }
         } else if !self.read_only {
             self.deadlines.withheld();
+            self.guards.iter_mut().for_each(MvGuard::withheld);
         }
     }
 

@@ -140,6 +140,13 @@ struct Written {
     proof: Proof,
 }
 
+/// What a write changed, as long as it may still be withheld.
+#[derive(Debug, Clone, Copy)]
+struct Undo {
+    written: Option<Written>,
+    delta: f64,
+}
+
 /// What the read-back has said about a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Proof {
@@ -164,6 +171,8 @@ pub struct MvGuard {
     verify_by: u64,
     travel_max: f64,
     written: Option<Written>,
+    /// Of this scan; None when it wrote nothing.
+    undo: Option<Undo>,
     moves: Deque<(Timestamp, f64), MOVES_REMEMBERED>,
     travel: [f64; TRAVEL_BUCKETS],
     travel_bucket: u64,
@@ -188,6 +197,7 @@ impl MvGuard {
             verify_by: nanos(mv.verify.by),
             travel_max: mv.travel_per_hour.unwrap_or(f64::INFINITY),
             written: None,
+            undo: None,
             moves: Deque::new(),
             travel: [0.0; TRAVEL_BUCKETS],
             travel_bucket: 0,
@@ -229,6 +239,19 @@ impl MvGuard {
         self.verify_failures = 0;
     }
 
+    /// What was judged last came too late and was not sent: it is as if it had not been written. So the first write after entry is still to
+    /// come, no move was used up, and nothing has to arrive.
+    pub fn withheld(&mut self) {
+        let Some(Undo { written, delta }) = self.undo.take() else { return };
+        if delta != 0.0 {
+            let _ = self.moves.pop_back();
+            let travel = &mut self.travel[(self.travel_bucket % TRAVEL_BUCKETS as u64) as usize];
+            *travel = (*travel - delta.abs()).max(0.0);
+        }
+        self.sequence = self.sequence.wrapping_sub(1);
+        self.written = written;
+    }
+
     /// Continues the PLC's numbering, so that the first sequence number after a restart is new to it.
     pub fn adopt_sequence(&mut self, acknowledged: u16) {
         if self.written.is_none() {
@@ -238,6 +261,7 @@ impl MvGuard {
 
     /// Judges one request. Total and bounded; never allocates.
     pub fn judge(&mut self, facts: &MvFacts, request: &Request) -> (Option<Setpoint>, GuardReport) {
+        self.undo = None;
         let tight = self.tight(facts.operator);
         let (setpoint, verdict) = self.decide(facts, request, tight);
         let range = tight.unwrap_or(self.limits);
@@ -377,6 +401,7 @@ impl MvGuard {
             self.travel[(bucket % TRAVEL_BUCKETS as u64) as usize] += delta.abs();
         }
         self.sequence = self.sequence.wrapping_add(1);
+        self.undo = Some(Undo { written: self.written, delta });
         self.written = Some(Written { value, at: now, moved: delta != 0.0, proof: Proof::Pending });
         Some(Setpoint(finite))
     }

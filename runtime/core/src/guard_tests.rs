@@ -318,3 +318,24 @@ fn hostile_inputs_never_pass_limits_moves_or_permission() {
         assert!(moves.len() > 1000, "the run must write often enough to mean something: {}", moves.len());
     }
 }
+
+#[test]
+fn what_was_withheld_counts_as_never_written() {
+    let mut guard = MvGuard::new(&mv());
+    let mut at = |t: u64, withheld: bool| {
+        let (setpoint, report) = guard.judge(&PLANT, &ask(t, 200.0));
+        if withheld {
+            guard.withheld();
+            guard.withheld();
+        }
+        (setpoint.map(|s| s.value().get()), report.sequence)
+    };
+    assert_eq!(at(0, true), (Some(140.0), 1));
+    assert_eq!(at(1, false), (Some(140.0), 1), "the first write after entry is still to come");
+    assert_eq!(at(2, true), (Some(142.0), 2));
+    assert_eq!(at(3, false), (Some(142.0), 2), "the move was not used up");
+    for t in 4..33 {
+        assert_ne!(at(t, false).0, Some(142.0), "second {t}: one move in a period");
+    }
+    assert_eq!(guard.verify_failures, 1, "only what was sent has to arrive");
+}
