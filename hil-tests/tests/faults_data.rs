@@ -164,7 +164,10 @@ fn d3_a_slow_drift_shows_in_the_samples() {
             || Trigger::ALL.iter().any(|t| r.models[0].watch.outputs[0].advice.contains(*t))
             || r.predictions[0].late.needs_maintenance
     });
-    println!("seen after {} s: {:?} {:?}", seen.after, seen.record.predictions[0], seen.record.models[0].watch.outputs[0]);
+    println!(
+        "seen after {} s: {:?} {:?}",
+        seen.after, seen.record.predictions[0], seen.record.models[0].watch.outputs[0]
+    );
 }
 
 #[test]
@@ -206,7 +209,11 @@ fn d5_wrong_unit() {
         let tag = stage.tag(name).index();
         stage.stays_open(1_800);
         let end = stage.scan().clone();
-        assert!(matches!(end.mode.blocker, Blocker::CriticalCv(_) | Blocker::ModelStarting(_)), "{:?}", end.mode.blocker);
+        assert!(
+            matches!(end.mode.blocker, Blocker::CriticalCv(_) | Blocker::ModelStarting(_)),
+            "{:?}",
+            end.mode.blocker
+        );
         let why = match end.tags[tag].reason {
             Reason::None => stage.words.prediction_reason(&stage.config.models[0], &end.predictions[0]),
             _ => flyball::words::reason(&end.tags[tag]),

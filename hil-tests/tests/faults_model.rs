@@ -47,7 +47,8 @@ fn edited(folder: &Path, approved: bool, edit: impl FnOnce(&mut Vec<u8>)) -> Con
 /// Changes a text inside the file to another of the same length.
 fn replace(bytes: &mut [u8], from: &str, to: &str) {
     assert_eq!(from.len(), to.len());
-    let at = bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap_or_else(|| panic!("no '{from}' inside"));
+    let at =
+        bytes.windows(from.len()).position(|w| w == from.as_bytes()).unwrap_or_else(|| panic!("no '{from}' inside"));
     bytes[at..at + to.len()].copy_from_slice(to.as_bytes());
 }
 
@@ -175,7 +176,10 @@ fn m5_model_exchanged_in_closed_loop() {
         id: "M5",
         fault: "an Engineer promotes a shadow in CLOSED LOOP (there is no other way to exchange a model while running)",
         expected: "goes through ADVISORY in that scan; only the operator closes again",
-        observed: format!("left after {} s; open for 900 s; closed again {} s after the operator asked", shed.after, again.after),
+        observed: format!(
+            "left after {} s; open for 900 s; closed again {} s after the operator asked",
+            shed.after, again.after
+        ),
     }
     .lay();
 }

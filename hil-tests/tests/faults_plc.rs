@@ -293,10 +293,7 @@ fn p9_operator_limits_narrowed_across_the_setpoint() {
         id: "P9",
         fault: "operator's high limit lowered to 170 l/h below a setpoint of 200 l/h",
         expected: "the PLC ramps (1 l/h per s), nothing is written above the limit, the loop stays closed",
-        observed: format!(
-            "held after {} s; {before:.0} to 170 l/h, largest step {step:.2} l/h per s",
-            held.after
-        ),
+        observed: format!("held after {} s; {before:.0} to 170 l/h, largest step {step:.2} l/h per s", held.after),
     }
     .lay();
 }

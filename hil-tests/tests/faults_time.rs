@@ -52,7 +52,12 @@ fn t1_wall_clock_jumps_by_an_hour() {
         assert!(verdicts.len() >= 5 && verdicts.iter().all(|v| *v == verdict), "{verdicts:?}");
         stage.heal();
         let again = stage.until("a sample", 1_300, |r| r.samples.iter().any(|s| s.verdict == SampleVerdict::Accepted));
-        told.push(format!("{what}: {} samples {}, taken again after {} s", verdicts.len(), flyball::words::sample(verdict), again.after));
+        told.push(format!(
+            "{what}: {} samples {}, taken again after {} s",
+            verdicts.len(),
+            flyball::words::sample(verdict),
+            again.after
+        ));
     }
     Row {
         id: "T1",
@@ -108,7 +113,8 @@ fn t3_optimiser_made_slow() {
     // The stage makes its clock its own; the optimiser needs the same one.
     let clock = Arc::new(VirtualClock::new());
     let inner = engines.optimizer.take().expect("the example has one");
-    engines.optimizer = Some(Box::new(Slow { inner, clock: Arc::clone(&clock), iteration_ns: Arc::clone(&iteration_ns) }));
+    engines.optimizer =
+        Some(Box::new(Slow { inner, clock: Arc::clone(&clock), iteration_ns: Arc::clone(&iteration_ns) }));
     let mut stage = Stage::on(config, engines, clock, 52);
     stage.close(10);
 
@@ -153,7 +159,8 @@ fn t3_optimiser_made_slow() {
 #[test]
 fn t5_counters_wrap() {
     // Milliseconds in 32 bits (49.7 days), signed and unsigned, and seconds in 31 bits: the process clock passes each in CLOSED LOOP.
-    let ages = [("2^31 ms", 1u64 << 31, 1_000_000), ("2^32 ms", 1 << 32, 1_000_000), ("2^31 s", 1 << 31, 1_000_000_000)];
+    let ages =
+        [("2^31 ms", 1u64 << 31, 1_000_000), ("2^32 ms", 1 << 32, 1_000_000), ("2^31 s", 1 << 31, 1_000_000_000)];
     for (what, count, unit) in ages {
         let clock = VirtualClock::new();
         clock.set(Timestamp(count * unit - 900 * 1_000_000_000));

@@ -31,6 +31,7 @@ fn recorded(folder: &Path) -> PathBuf {
         machine: "a test".into(),
         budget: None,
         utc: UtcOffset { unix_nanos_at_zero: BEGIN, scale: 1 },
+        instance: 0,
         read_only: false,
         keyframe_every: 10,
         configuration: sources[0].name.clone(),

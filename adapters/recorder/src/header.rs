@@ -35,6 +35,8 @@ pub struct Header {
     pub budget: Option<(u32, u32)>,
     /// Where UTC was. `unix_nanos_at_zero` also tells runs apart; `scale` is the time scale.
     pub utc: UtcOffset,
+    /// Number of the run among those that may ask the PLC for its lease.
+    pub instance: u32,
     /// Nothing was written to any PLC.
     pub read_only: bool,
     /// Scans from keyframe to keyframe; 0 for none.
@@ -59,6 +61,7 @@ impl Header {
         }
         put("utc_at_zero", self.utc.unix_nanos_at_zero.to_string());
         put("time_scale", self.utc.scale.to_string());
+        put("instance", self.instance.to_string());
         put("read_only", self.read_only.to_string());
         put("keyframe_every", self.keyframe_every.to_string());
         put("configuration", self.configuration.clone());
@@ -101,6 +104,7 @@ impl Header {
             machine: text("machine")?,
             budget,
             utc: UtcOffset { unix_nanos_at_zero: number("utc_at_zero")?, scale: small("time_scale")? },
+            instance: small("instance")?,
             read_only: text("read_only")? == "true",
             keyframe_every: small("keyframe_every")?,
             configuration: text("configuration")?,
@@ -192,6 +196,7 @@ mod tests {
             machine: "kernel x".into(),
             budget: Some((300, 20)),
             utc: UtcOffset { unix_nanos_at_zero: -5, scale: 20 },
+            instance: 7,
             read_only: true,
             keyframe_every: 600,
             configuration: "a/b.toml".into(),

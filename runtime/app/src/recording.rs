@@ -42,6 +42,7 @@ pub(crate) fn start(
         machine: realtime::machine().to_string(),
         budget: loaded.budget.map(|b| (b.solve, b.scan)),
         utc,
+        instance: config.instance,
         read_only,
         keyframe_every: settings.keyframe_every,
         configuration: sources.first().map(|s| s.name.clone()).unwrap_or_default(),

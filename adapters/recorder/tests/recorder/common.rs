@@ -38,6 +38,7 @@ pub fn preamble(config: &Config) -> Preamble {
         machine: "a test".into(),
         budget: Some((300, 20)),
         utc: UtcOffset { unix_nanos_at_zero: BEGIN, scale: 1 },
+        instance: 0,
         read_only: false,
         keyframe_every: 10,
         configuration: sources[0].name.clone(),

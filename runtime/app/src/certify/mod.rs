@@ -233,8 +233,13 @@ impl Scene {
         let collector = Arc::new(Mutex::new(Collector::new(pace, read_only, config.timing.deadline)));
         let shared = Arc::clone(&collector);
         let observer = move |record: &_, timing: &_| lock(&shared).take(record, timing);
-        let options =
-            Options { read_only, time_scale: pace, observer: Some(Box::new(observer)), trust_servers: rig.is_some(), recorder: None };
+        let options = Options {
+            read_only,
+            time_scale: pace,
+            observer: Some(Box::new(observer)),
+            trust_servers: rig.is_some(),
+            recorder: None,
+        };
         let application = Application::start(&config, options).map_err(|e| e.0)?;
         Ok(Self {
             application,

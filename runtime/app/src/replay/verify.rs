@@ -33,7 +33,7 @@ struct Tally {
 
 pub(super) fn run(opened: &Opened) -> Result<(String, u8), String> {
     let mut text = opened.title();
-    let (config, mut pace, mut tally) = (&opened.config, Pace::start(), Tally::default());
+    let (mut config, mut pace, mut tally) = (opened.config.clone(), Pace::start(), Tally::default());
     let mut replay: Option<Replay> = None;
     let (mut state, mut run, mut next) = (State::Waiting, None, 0u32);
     let (mut faults, mut shown) = (String::new(), String::new());
@@ -54,8 +54,9 @@ pub(super) fn run(opened: &Opened) -> Result<(String, u8), String> {
             tally.gaps += u64::from(same_run);
             // From the first scan of a run it begins as the program did, from cold.
             (run, state) = (Some(header.utc), State::Waiting);
+            config.instance = header.instance;
             if scan.sequence == 0 {
-                replay = Some(Replay::new(config, engines(config, header.budget)?.engines, header.read_only));
+                replay = Some(Replay::new(&config, engines(&config, header.budget)?.engines, header.read_only));
                 state = State::Running;
             }
         }
@@ -63,7 +64,7 @@ pub(super) fn run(opened: &Opened) -> Result<(String, u8), String> {
         if let State::Waiting = state {
             tally.passed_over += 1;
             if !record.keyframe.is_empty() {
-                let mut fresh = Replay::new(config, engines(config, header.budget)?.engines, header.read_only);
+                let mut fresh = Replay::new(&config, engines(&config, header.budget)?.engines, header.read_only);
                 fresh.begin(&record.keyframe).map_err(|e| format!("scan {}: {e}", record.cycle.number))?;
                 (replay, state) = (Some(fresh), State::Running);
                 tally.keyframes += 1;
@@ -78,7 +79,7 @@ pub(super) fn run(opened: &Opened) -> Result<(String, u8), String> {
         tally.differences += 1;
         state = State::Waiting;
         if tally.differences <= SHOWN_MAX as u64 {
-            shown += &told(config, &record, &difference, scan.utc);
+            shown += &told(&config, &record, &difference, scan.utc);
         }
     }
     let Tally { scans, equal, passed_over, gaps, keyframes, differences } = tally;
