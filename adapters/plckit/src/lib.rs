@@ -36,6 +36,7 @@ pub const TASK: Duration = Duration::from_millis(100);
 pub const TASK_RANGE: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(1);
 
 const FB_APC_LINK: &str = include_str!("../st/FB_ApcLink.st");
+const FB_APC_LEASE: &str = include_str!("../st/FB_ApcLease.st");
 const FB_APC_SP: &str = include_str!("../st/FB_ApcSp.st");
 
 /// The whole kit for a PLC task with this cycle (inside `TASK_RANGE`, else the nearer end of it), in a fixed order. Structured text is
@@ -55,6 +56,9 @@ pub fn kit(config: &Config, task: Duration) -> Vec<KitFile> {
         add("modbus_map.csv".into(), text);
     }
     add(format!("ST/{}.st", plan.type_name()), program::types(&plan));
+    if plan.link.as_ref().is_some_and(|l| l.lease) {
+        add("ST/FB_ApcLease.st".into(), FB_APC_LEASE.into());
+    }
     if plan.link.is_some() {
         add("ST/FB_ApcLink.st".into(), FB_APC_LINK.into());
         if !plan.mvs.is_empty() {

@@ -98,6 +98,11 @@ impl StType {
     }
 }
 
+/// Member with the number of the instance that asks for the lease.
+pub const LEASE_REQUEST: &str = "LeaseReq";
+/// Member with the number of the instance that holds it.
+pub const LEASE_OWNER: &str = "LeaseOwner";
+
 /// Who writes a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writer {
@@ -131,6 +136,8 @@ pub struct LinkPlan {
     pub returns: bool,
     /// Approved signature; 0 when flyball does not write it.
     pub signature: u32,
+    /// Several instances may reach this PLC: FB_ApcLease says which one writes.
+    pub lease: bool,
 }
 
 /// Settings of one FB_ApcSp, in the MV's unit.
@@ -183,6 +190,7 @@ impl<'c> Plan<'c> {
             hb_timeout: h.lost_after,
             healthy: HEALTHY_LEAST.max(config.timing.cycle * HEALTHY_CYCLES),
             returns: h.return_after_shed == ReturnAfterShed::Automatic,
+            lease: h.lease.is_some(),
             signature: if h.signature_out.is_some() { config.signature } else { 0 },
         });
         build.handshake();
@@ -244,7 +252,7 @@ struct Build<'c> {
 
 impl<'c> Build<'c> {
     fn handshake(&mut self) {
-        for taken in ["FromApp", "ToApp"] {
+        for taken in ["FromApp", "ToApp", LEASE_REQUEST, LEASE_OWNER] {
             self.names.give(taken);
         }
         let Some(h) = &self.config.handshake else { return };
@@ -263,6 +271,11 @@ impl<'c> Build<'c> {
         self.input(h.closed_loop, "ToApp.xClosedLoop".into(), StType::Bool, None);
         if let Some(id) = h.shed_reason {
             self.input(id, "ToApp.iShedReason".into(), StType::Int, None);
+        }
+        if let Some(lease) = h.lease {
+            let text = "Number of the instance that asks for the lease".into();
+            self.output(lease.request, LEASE_REQUEST.into(), text, Unit::ONE, None);
+            self.input(lease.owner, LEASE_OWNER.into(), StType::UDInt, None);
         }
     }
 
@@ -320,7 +333,7 @@ impl<'c> Build<'c> {
             OutputKind::Sequence(_) | OutputKind::Heartbeat | OutputKind::HeartbeatEcho => StType::UInt,
             OutputKind::Mode => StType::Int,
             OutputKind::Status => StType::Word,
-            OutputKind::Signature => StType::UDInt,
+            OutputKind::Signature | OutputKind::LeaseRequest => StType::UDInt,
         };
         self.cells.push(Cell {
             name: &output.name,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use flyball_config::{EuRange, Scaling, Unit, WritePhase, duration_words};
 
 use crate::names::comment;
-use crate::plan::{Cell, LinkPlan, MvPlan, Plan, Writer};
+use crate::plan::{Cell, LEASE_OWNER, LEASE_REQUEST, LinkPlan, MvPlan, Plan, Writer};
 use crate::time::{literal, real};
 
 /// Columns before a comment.
@@ -87,6 +87,9 @@ pub fn types(plan: &Plan<'_>) -> String {
         if plan.link.is_some() {
             line(&mut out, &declaration("FromApp", width, "APC_LINK_FROM_APP"), "written by flyball");
             line(&mut out, &declaration("ToApp", width, "APC_LINK_TO_APP"), "written by the PLC");
+            for cell in own.iter().filter(|c| [LEASE_REQUEST, LEASE_OWNER].contains(&c.member.as_str())) {
+                line(&mut out, &declaration(&cell.member, width, cell.st.word()), &about(cell, plan));
+            }
         }
         for mv in &plan.mvs {
             let _ = writeln!(out, "\n    (* {}: {} *)", comment(&mv.mv.name), comment(&mv.mv.text));
@@ -123,6 +126,13 @@ pub fn program(plan: &Plan<'_>) -> String {
     declare_inputs(&mut out, plan);
     declare_settings(&mut out, plan, link);
     declare_instances(&mut out, plan);
+    if link.lease {
+        let _ = write!(
+            out,
+            "\n(* Which instance may write? *)\nfbLease(uiHb := Apc.FromApp.uiHb, tHbTimeout := tHbTimeout, udiOwnerReq := Apc.{LEASE_REQUEST});\n\
+             Apc.{LEASE_OWNER} := fbLease.udiOwner;\n"
+        );
+    }
     call_link(&mut out);
     for mv in &plan.mvs {
         call_mv(&mut out, mv);
@@ -181,6 +191,9 @@ fn declare_settings(out: &mut String, plan: &Plan<'_>, link: &LinkPlan) {
 fn declare_instances(out: &mut String, plan: &Plan<'_>) {
     *out += "VAR\n";
     line(out, &format!("Apc : {};", plan.type_name()), "what flyball reads and writes");
+    if plan.link.as_ref().is_some_and(|l| l.lease) {
+        line(out, "fbLease : FB_ApcLease;", "one of several instances may write");
+    }
     line(out, "fbLink : FB_ApcLink;", "");
     for MvPlan { id, mv, .. } in &plan.mvs {
         line(out, &format!("fb{id} : FB_ApcSp;"), &format!("rSpOut is the setpoint for the PID: {}", mv.text));

@@ -60,7 +60,7 @@ fn play(config: &Config, seed: u64, talks: bool) -> Run {
         let before = stage.seconds();
         let record = stage.scan();
         buffer.clear();
-        record.encode(&mut buffer);
+        record.to_bytes(&mut buffer);
         run.bytes = digest(run.bytes, &buffer);
         let closed = record.mode.actual == Mode::ClosedLoop;
         let left = record.events.iter().any(|e| matches!(e, flyball_core::record::Event::Shed(_)));

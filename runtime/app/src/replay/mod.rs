@@ -5,7 +5,7 @@ mod compare;
 mod other;
 mod verify;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use flyball_config::{Config, load};
@@ -49,7 +49,8 @@ fn carry_out(arguments: &Replay) -> Result<(String, u8), String> {
 pub(crate) struct Opened {
     pub(crate) recording: Recording,
     pub(crate) config: Config,
-    folder: tempfile::TempDir,
+    /// Where the recording's own files lie; gone with this.
+    _folder: tempfile::TempDir,
 }
 
 impl Opened {
@@ -67,16 +68,11 @@ impl Opened {
         let folder = tempfile::tempdir().map_err(|e| format!("no folder for the recording's files ({e})"))?;
         let path = recording.extract(folder.path())?;
         let config = configuration(&path)?;
-        Ok(Self { recording, config, folder })
+        Ok(Self { recording, config, _folder: folder })
     }
 
     pub(crate) fn header(&self) -> &Header {
         self.recording.header()
-    }
-
-    /// Where the recording's own files lie, while this lives.
-    pub(crate) fn folder(&self) -> PathBuf {
-        self.folder.path().to_owned()
     }
 
     /// First lines of every answer.
