@@ -22,7 +22,7 @@ fn closed(record: &ScanRecord) -> bool {
 
 /// Why a configuration's models are refused.
 fn refusal(config: &Config) -> String {
-    match load_with(config, &VirtualClock::new(), SolveBudget::Iterations(1)) {
+    match load_with(config, &VirtualClock::new(), SolveBudget::iterations(1)) {
         Ok(_) => panic!("{} was loaded", config.models[0].file.display()),
         Err(e) => e.to_string(),
     }
