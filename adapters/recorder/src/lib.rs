@@ -19,3 +19,6 @@ pub use mcap::read::Attachment;
 pub use protobuf::identifiers;
 pub use recorder::{Counts, Recorder};
 pub use recording::{Fault, Gap, RecordedFile, Recording, Scan, Scans, Survey};
+
+/// Sequence number of the first scan of a run. A recording that begins with another one begins in the middle.
+pub const FIRST: u32 = 1;

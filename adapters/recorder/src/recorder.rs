@@ -95,7 +95,7 @@ impl Recorder {
             shared,
             thread: Some(thread),
             utc,
-            sequence: 0,
+            sequence: FIRST - 1,
             last: None,
             refused: 0,
             length: 0,

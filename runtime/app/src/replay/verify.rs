@@ -7,6 +7,8 @@ use flyball_core::ports::Phase;
 use flyball_core::record::ScanRecord;
 use flyball_core::replay::{Difference, Replay};
 
+use flyball_recorder::FIRST;
+
 use super::{Opened, Pace, clock, engines};
 
 /// Differences that are shown; after one, replay goes on from the next keyframe.
@@ -35,7 +37,7 @@ pub(super) fn run(opened: &Opened) -> Result<(String, u8), String> {
     let mut text = opened.title();
     let (mut config, mut pace, mut tally) = (opened.config.clone(), Pace::start(), Tally::default());
     let mut replay: Option<Replay> = None;
-    let (mut state, mut run, mut next) = (State::Waiting, None, 0u32);
+    let (mut state, mut run, mut next) = (State::Waiting, None, FIRST);
     let (mut faults, mut shown) = (String::new(), String::new());
     for scan in opened.recording.scans() {
         let scan = match scan {
@@ -55,7 +57,7 @@ pub(super) fn run(opened: &Opened) -> Result<(String, u8), String> {
             // From the first scan of a run it begins as the program did, from cold.
             (run, state) = (Some(header.utc), State::Waiting);
             config.instance = header.instance;
-            if scan.sequence == 0 {
+            if scan.sequence == FIRST {
                 replay = Some(Replay::new(&config, engines(&config, header.budget)?.engines, header.read_only));
                 state = State::Running;
             }

@@ -147,7 +147,9 @@ impl Trace<'_> {
 
     fn connection(&self, id: ConnectionId, way: &mut Cause) {
         let (name, state) = (&self.config.connections[id.index()].name, self.record.inputs.links[id.index()]);
-        way.step(format!("connection {name} is {} since {} UTC.", link(state), clock(self.since.link(id))));
+        let last = self.record.inputs.writes[id.index()].filter(|w| w.status.is_bad());
+        let last = last.map_or_else(String::new, |w| format!("; its last write ended with {}", w.status));
+        way.step(format!("connection {name}: {}, since {} UTC{last}.", link(state), clock(self.since.link(id))));
     }
 
     fn heartbeat(&self, way: &mut Cause) {

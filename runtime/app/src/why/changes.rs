@@ -28,6 +28,29 @@ impl Changes {
         }
     }
 
+    fn tags(&mut self, record: &ScanRecord) -> Vec<String> {
+        let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
+        for (i, tag) in record.tags.iter().enumerate() {
+            let now = (tag.reason, tag.value.is_some());
+            if std::mem::replace(&mut self.tags[i], now) == now || self.first {
+                continue;
+            }
+            let why = reason(tag);
+            let text = match (why.is_empty(), tag.value.is_some()) {
+                (true, _) => "good again".to_owned(),
+                (false, true) => why,
+                (false, false) if tag.reason == Reason::Waiting => why,
+                (false, false) => format!("no value, {why}"),
+            };
+            match groups.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, tags)) => tags.push(i),
+                None => groups.push((text, vec![i])),
+            }
+        }
+        groups.iter().map(|(text, tags)| alike(&self.config, tags, text)).collect()
+    }
+
+    /// One line per change of this scan.
     pub(super) fn of(&mut self, record: &ScanRecord, words: &Words) -> Vec<String> {
         let mut lines = Vec::new();
         for command in &record.inputs.commands {
@@ -35,18 +58,7 @@ impl Changes {
             let answer = answer.map_or_else(String::new, |a| format!(": {}", words.outcome(a.outcome).1));
             lines.push(format!("{:?} asks: {}{answer}", command.role, asked(&self.config, command)));
         }
-        for (i, tag) in record.tags.iter().enumerate() {
-            let now = (tag.reason, tag.value.is_some());
-            if std::mem::replace(&mut self.tags[i], now) != now && !self.first {
-                let why = reason(tag);
-                let word = match (why.is_empty(), tag.value.is_some()) {
-                    (true, _) => "good again".to_owned(),
-                    (false, true) => why,
-                    (false, false) => format!("no value: {why}"),
-                };
-                lines.push(format!("{}: {word}", self.config.tags[i].name));
-            }
-        }
+        lines.extend(self.tags(record));
         lines.extend(record.events.iter().map(|event| words.event(event)));
         if record.events_lost > 0 {
             lines.push(format!("and {} more events in this scan", record.events_lost));
@@ -66,6 +78,17 @@ impl Changes {
         }
         self.first = false;
         lines
+    }
+}
+
+/// Tags that changed alike, in one line.
+fn alike(config: &Config, tags: &[usize], text: &str) -> String {
+    const NAMED: usize = 3;
+    let name = |i: &usize| config.tags[*i].name.as_str();
+    let named: Vec<&str> = tags.iter().take(NAMED).map(name).collect();
+    match tags.len().saturating_sub(NAMED) {
+        0 => format!("{}: {text}", named.join(", ")),
+        more => format!("{} and {more} more tags: {text}", named.join(", ")),
     }
 }
 
