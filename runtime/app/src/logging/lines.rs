@@ -140,8 +140,8 @@ mod tests {
         writeln!(lines.make_writer(), "after").expect("never fails");
         lines.finish();
         let text = String::from_utf8(written.lock().unwrap_or_else(PoisonError::into_inner).clone()).expect("text");
-        assert!(text.starts_with("line 0\n") && text.ends_with("after\n"), "{text}");
-        // The thread holds one line while the others wait.
+        assert!(text.contains("line 0\n") && text.ends_with("after\n"), "{text}");
+        // The thread holds one line while the others wait, if it was there in time.
         let lost: Vec<&str> = text.lines().filter(|l| l.contains("log lines lost")).collect();
         assert!(
             lost == ["99 log lines lost: they were not taken from stderr fast enough"] || lost[0].starts_with("100 ")
