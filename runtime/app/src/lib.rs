@@ -11,6 +11,7 @@ pub mod clock;
 pub mod demo;
 pub mod engines;
 pub mod error;
+pub mod export;
 pub mod keeper;
 pub mod logging;
 pub mod model;

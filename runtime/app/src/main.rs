@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         }),
         Command::Model(ModelCommand::Show(arguments)) => flyball::model::show(&arguments),
         Command::Rig(arguments) => with_stop(|stop| flyball::demo::rig::run(&arguments, &stop)),
+        Command::Export(arguments) => flyball::export::run(&arguments),
         Command::Bench(arguments) => flyball::bench::run(arguments.which),
     })
 }
