@@ -241,7 +241,8 @@ impl Thread {
             return;
         }
         self.due += 1;
-        if item.keyframe || self.due > self.settings.keyframe_every {
+        // A keyframe may be late while a solve is under way. One that never comes must not make an endless file.
+        if item.keyframe || self.due > self.settings.keyframe_every.saturating_mul(2) {
             self.end_file();
         }
     }

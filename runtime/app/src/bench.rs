@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam::queue::ArrayQueue;
 use flyball_config::{Config, load_text};
 use flyball_core::controller::{Controller, Engines};
-use flyball_core::exchange::exchange;
+use flyball_core::exchange::{Taker, exchange};
 use flyball_core::executive::Executive;
 use flyball_core::field::Field;
 use flyball_core::image::{InputImage, LinkState, OutputImage, Sample};
@@ -26,6 +26,8 @@ use crate::cli::{BenchKind, Inference};
 use crate::clock::SystemClock;
 use crate::error::StartError;
 use crate::realtime;
+
+mod record;
 
 /// Scans timed per size, after as many for warming up.
 const SCANS: usize = 2_000;
@@ -54,13 +56,14 @@ impl std::fmt::Display for Columns {
     }
 }
 
-/// `flyball bench [scan|wakeup|inference]`; without the allocation count, which needs `cargo bench`.
+/// `flyball bench [scan|wakeup|record|inference]`; without the allocation count, which needs `cargo bench`.
 #[must_use]
 pub fn run(which: Option<BenchKind>) -> u8 {
     let done = match which {
         Some(BenchKind::Inference(arguments)) => inference(&arguments),
         Some(BenchKind::Scan) => header_and(|| scan(None)),
         Some(BenchKind::Wakeup) => header_and(wakeup),
+        Some(BenchKind::Record) => header_and(record::record),
         None => header_and(|| scan(None).and_then(|()| wakeup())),
     };
     done.unwrap_or_else(|e| {
@@ -168,22 +171,26 @@ struct ScanBench {
     outputs: OutputImage,
     record: Box<ScanRecord>,
     records: flyball_core::exchange::Giver<ScanRecord>,
-    _taker: flyball_core::exchange::Taker<ScanRecord>,
     number: u64,
     /// Size of one encoded record.
     bytes: usize,
 }
 
 impl ScanBench {
+    /// Nobody takes the records: the oldest are overwritten.
     fn new(tags: usize) -> Result<Self, StartError> {
+        Self::with_taker(tags, 4).map(|(bench, _)| bench)
+    }
+
+    fn with_taker(tags: usize, boxes: usize) -> Result<(Self, Taker<ScanRecord>), StartError> {
         let config = synthetic(tags, Duration::from_secs(1))?;
         let clock = Arc::new(SystemClock::start(1));
         let (seats, doors) = pairs(&config, &clock);
-        let (records, taker) = exchange(4, || ScanRecord::new(&config), Arc::new(|| {}));
+        let (records, taker) = exchange(boxes, || ScanRecord::new(&config), Arc::new(|| {}));
         let record = Box::new(ScanRecord::new(&config));
         let mut bytes = Vec::new();
         record.to_bytes(&mut bytes);
-        Ok(Self {
+        let bench = Self {
             seats,
             field: Field::new(doors, Arc::new(ArrayQueue::new(1))),
             controller: Controller::new(&config, no_engines(&config), false),
@@ -191,11 +198,11 @@ impl ScanBench {
             outputs: OutputImage::new(config.outputs.len()),
             record,
             records,
-            _taker: taker,
             number: 0,
             bytes: bytes.len(),
             clock,
-        })
+        };
+        Ok((bench, taker))
     }
 
     fn run(&mut self, scans: usize) -> Vec<u64> {

@@ -43,7 +43,7 @@ pub enum Command {
     Demo(Demo),
     /// Serve the simulated plant R-101 alone, as a PLC to try a configuration against
     Rig(Rig),
-    /// Measure scan, wake-up lateness or inference on this machine
+    /// Measure scan, wake-up lateness, recording or inference on this machine
     Bench(Bench),
     /// Measure the whole loop on this machine under stress, and certify its deadline
     ///
@@ -53,6 +53,8 @@ pub enum Command {
     ///
     /// Exit code: 0 everything as expected, 1 not, 2 error.
     Hil(Hil),
+    /// Write recordings as tables for pandas, DuckDB, Spark or a spreadsheet
+    Export(Export),
     /// Look into a model file
     #[command(subcommand)]
     Model(ModelCommand),
@@ -290,6 +292,29 @@ pub enum DemoKind {
     Turbine,
 }
 
+/// `flyball export`.
+#[derive(Debug, Args)]
+pub struct Export {
+    /// A recording, or a folder of them
+    pub recording: PathBuf,
+    /// Folder for the tables
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Form of the tables
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ExportFormat,
+}
+
+/// Form of tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ExportFormat {
+    /// Parquet with Snappy
+    #[default]
+    Parquet,
+    /// Comma-separated text
+    Csv,
+}
+
 /// `flyball bench`.
 #[derive(Debug, Args)]
 pub struct Bench {
@@ -305,6 +330,8 @@ pub enum BenchKind {
     Scan,
     /// Lateness of the pacer beside a bare absolute sleep
     Wakeup,
+    /// What recording costs the scan at 1,000 tags, and bytes per scan
+    Record,
     /// Inference beside tract, ONNX Runtime and what the machine could do at best
     ///
     /// ONNX Runtime takes part when its library is there: models/tools/fetch_onnxruntime.sh, or ORT_DYLIB_PATH. Exit code 1 when a goal

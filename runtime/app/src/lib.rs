@@ -13,6 +13,7 @@ pub mod clock;
 pub mod demo;
 pub mod engines;
 pub mod error;
+pub mod export;
 pub mod hil;
 pub mod keeper;
 pub mod logging;

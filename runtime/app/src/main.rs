@@ -27,6 +27,7 @@ fn main() -> ExitCode {
         Command::Rig(arguments) => with_stop(|stop| flyball::demo::rig::run(&arguments, &stop)),
         Command::Certify(arguments) => with_stop(|stop| flyball::certify::run(&arguments, &stop)),
         Command::Hil(arguments) => with_stop(|stop| flyball::hil::run(&arguments, &stop)),
+        Command::Export(arguments) => flyball::export::run(&arguments),
         Command::Bench(arguments) => flyball::bench::run(arguments.which),
     };
     flyball::logging::finish();

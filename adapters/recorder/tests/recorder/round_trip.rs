@@ -126,3 +126,14 @@ fn reading_from_a_time_on_passes_over_what_is_before() {
     assert!(scans.iter().any(|s| s.utc == at));
     assert!(scans.len() < 30 && scans.last().map(|s| s.utc) == Some(BEGIN + 30 * 1_000_000_000), "{}", scans.len());
 }
+
+#[test]
+fn the_number_of_the_format_goes_up_with_the_record() {
+    let config = config();
+    let mut bytes = Vec::new();
+    record(&config, 10).to_bytes(&mut bytes);
+    let seen = (flyball_recorder::RECORD_FORMAT, bytes.len(), crc32fast::hash(&bytes));
+    // When this fails, `ScanRecord` (or the example) has changed: raise RECORD_FORMAT if recordings of released versions can no longer be decoded,
+    // then write the new numbers here.
+    assert_eq!(seen, (1, 995, 1_277_603_084));
+}
