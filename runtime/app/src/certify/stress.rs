@@ -60,11 +60,11 @@ impl Drop for Stress {
 }
 
 fn work(stop: &AtomicBool, longest: Duration, seed: u32) -> u64 {
+    let (mut from, mut to) = (vec![seed as u8; BUFFER], vec![0u8; BUFFER]);
     let clock = SystemClock::start(1);
     let end = clock.now().after(longest);
-    let (mut from, mut to) = (vec![seed as u8; BUFFER], vec![0u8; BUFFER]);
     let (mut turns, mut state) = (0, u64::from(seed) | 1);
-    while !stop.load(Ordering::Relaxed) && clock.now() < end {
+    loop {
         for _ in 0..STEPS {
             state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
         }
@@ -72,6 +72,9 @@ fn work(stop: &AtomicBool, longest: Duration, seed: u32) -> u64 {
         to.copy_from_slice(black_box(&from));
         std::mem::swap(&mut from, &mut to);
         turns += 1;
+        if stop.load(Ordering::Relaxed) || clock.now() >= end {
+            break;
+        }
     }
     turns
 }
