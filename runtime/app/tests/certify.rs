@@ -17,19 +17,16 @@ use flyball::timing::Timing;
 use flyball_machine::extreme::estimate;
 use flyball_rig::plc::PlcOptions;
 
-/// The worked example with a deadline that lets the plant run ten times as fast.
+/// The worked example with a deadline that lets the plant run ten times as fast, in ADVISORY: on a busy machine it may never close.
 fn fast_example(folder: &Path) -> std::path::PathBuf {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/examples");
     let mut text = fs::read_to_string(examples.join("r101.toml")).expect("the example");
     text = text.replace("\"../../models/", &format!("\"{}/", examples.join("../../models").display()));
     for (old, new) in [
         ("deadline     = ", "deadline     = \"100 ms\""),
+        ("highest_mode = ", "highest_mode = \"advisory\""),
         ("stage_budget = ", ""),
         ("stop_after     = ", "stop_after     = \"20 ms\""),
-        ("timeout    = \"200 ms\"", "timeout    = \"90 ms\""),
-        ("timeout    = \"150 ms\"", "timeout    = \"90 ms\""),
-        ("arm_after    = ", "arm_after    = \"10 s\""),
-        ("arm_cycles   = ", "arm_cycles   = 1"),
     ] {
         text = with_line(&text, old, new);
     }
@@ -58,9 +55,9 @@ fn a_short_measurement_is_inconclusive_and_its_certificate_says_what_was_seen() 
     assert_eq!(held.made_for, MadeFor::of(&config));
     let table: toml::Table = text.parse().expect("TOML");
     let run = &table["run"];
-    // Sixty periods of 100 ms in 6 s; a loaded machine may skip some, but never adds any.
+    // Sixty periods of 100 ms in 6 s, and what passes until the end is seen; a loaded machine may skip some.
     let cycles = run["cycles"].as_integer().expect("a number");
-    assert!((1..=70).contains(&cycles), "{text}");
+    assert!((1..=600).contains(&cycles), "{text}");
     for stage in ["freeze", "condition", "guard", "flush", "total", "jitter"] {
         let stage = &table["stage"][stage];
         let us = |key: &str| stage[key].as_float().expect("a number");

@@ -96,7 +96,7 @@ fn certify(arguments: &Certify, mut config: Config, stop: &Stop) -> Result<Word,
     let planned = in_cycles(measured * pace);
     println!("{machine}");
     println!(
-        "{} min of {} against the {}, {stress} stress workers, pace {pace}: about {planned} cycles",
+        "{} min of {} against the {}, {stress} stress worker(s), pace {pace}: about {planned} cycles",
         arguments.minutes,
         config.app.name,
         arguments.against.text()

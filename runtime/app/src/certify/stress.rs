@@ -60,9 +60,9 @@ impl Drop for Stress {
 }
 
 fn work(stop: &AtomicBool, longest: Duration, seed: u32) -> u64 {
+    let (mut from, mut to) = (vec![seed as u8; BUFFER], vec![0u8; BUFFER]);
     let clock = SystemClock::start(1);
     let end = clock.now().after(longest);
-    let (mut from, mut to) = (vec![seed as u8; BUFFER], vec![0u8; BUFFER]);
     let (mut turns, mut state) = (0, u64::from(seed) | 1);
     loop {
         for _ in 0..STEPS {

@@ -5,6 +5,7 @@ use flyball_report::{Outcome, Row};
 
 use super::scenario::{Always, Expect, Scenario};
 use super::seen::{Seen, short};
+use crate::words;
 
 /// A command whose number is not known yet, or that needs none.
 pub const NO_COMMAND: u32 = 0;
@@ -41,7 +42,8 @@ pub struct Player {
 /// State of one `always`.
 struct Watch {
     rule: Always,
-    before: Option<f64>,
+    /// Value of the scan before, and when.
+    before: Option<(f64, f64)>,
     lowest: f64,
     highest: f64,
     largest: f64,
@@ -114,30 +116,36 @@ impl Player {
         match self.phase {
             Phase::Due => {}
             Phase::Waiting { since } if all && during > 0.0 => self.phase = Phase::Holding { since, held: seen.at },
-            Phase::Waiting { since } if all => self.close(since, seen.at, &looked, true),
-            Phase::Waiting { since } if seen.at - since > within => self.close(since, seen.at, &looked, false),
+            Phase::Waiting { since } if all => self.close(since, seen.at, &looked, None),
+            Phase::Waiting { since } if seen.at - since > within => self.close(since, seen.at, &looked, Some(seen)),
             Phase::Waiting { .. } => {}
-            Phase::Holding { since, .. } if !all => self.close(since, seen.at, &looked, false),
-            Phase::Holding { since, held } if seen.at - held >= during => self.close(since, held, &looked, true),
+            Phase::Holding { since, .. } if !all => self.close(since, seen.at, &looked, Some(seen)),
+            Phase::Holding { since, held } if seen.at - held >= during => self.close(since, held, &looked, None),
             Phase::Holding { .. } => {}
         }
     }
 
-    /// Ends a step: one row per expectation.
-    fn close(&mut self, since: f64, at: f64, looked: &[(bool, String)], passed: bool) {
+    /// Ends a step: one row per expectation. `failed`: the scan that shows what had not come.
+    fn close(&mut self, since: f64, at: f64, looked: &[(bool, String)], failed: Option<&Seen>) {
         let step = &self.scenario.step[self.step];
         for (i, (expect, (holds, observed))) in step.expect.iter().zip(looked).enumerate() {
             self.rows.push(Row {
                 id: row_id(&step.id, step.expect.len(), i),
                 what: step.text.clone(),
                 expected: expected(expect, step.within_s, step.during_s),
-                observed: observed.clone(),
-                outcome: if passed || *holds { Outcome::Passed } else { Outcome::Failed },
+                observed: match failed {
+                    // A loop that has opened explains most of what does not come.
+                    Some(seen) if !holds && expect.mode.is_none() => {
+                        format!("{observed}; {} ({})", words::mode(seen.mode), seen.reason)
+                    }
+                    _ => observed.clone(),
+                },
+                outcome: if failed.is_none() || *holds { Outcome::Passed } else { Outcome::Failed },
                 at: since,
                 took: at - since,
             });
         }
-        self.failed = !passed;
+        self.failed = failed.is_some();
         self.step += 1;
         self.phase = Phase::Due;
     }
@@ -180,8 +188,12 @@ impl Watch {
         let mv = rule.mv.as_ref().and_then(|n| config.mvs.iter().position(|m| m.name == *n));
         let cv = rule.cv.as_ref().and_then(|n| config.cvs.iter().position(|c| c.name == *n));
         let value = mv.map_or_else(|| cv.and_then(|i| seen.cvs[i]), |i| seen.mvs[i].0);
-        let step = value.zip(self.before).map_or(0.0, |(now, before)| (now - before).abs());
-        self.before = value;
+        // After a scan that was late or skipped the plant has moved on for longer.
+        let cycle = config.timing.cycle.as_secs_f64();
+        let step = value
+            .zip(self.before)
+            .map_or(0.0, |(now, (before, at))| (now - before).abs() / ((seen.at - at) / cycle).max(1.0));
+        self.before = value.map(|value| (value, seen.at));
         let Some(value) = value else { return };
         self.lowest = self.lowest.min(value);
         self.highest = self.highest.max(value);

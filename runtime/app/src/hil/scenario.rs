@@ -84,7 +84,7 @@ pub struct Always {
     /// Never above.
     #[serde(default)]
     pub high: Option<f64>,
-    /// Never moves further than this in one scan.
+    /// Never moves further than this in one scan; in two scans' time, twice as far.
     #[serde(default)]
     pub step: Option<f64>,
 }
