@@ -51,7 +51,7 @@ fn about(cell: &Cell<'_>, plan: &Plan<'_>) -> String {
 pub fn scaling_words(scaling: Scaling) -> String {
     match scaling {
         Scaling::None => String::new(),
-        Scaling::Linear { factor, offset } if offset == 0.0 => format!("raw value, times {factor}"),
+        Scaling::Linear { factor, offset: 0.0 } => format!("raw value, times {factor}"),
         Scaling::Linear { factor, offset } => format!("raw value, times {factor} plus {offset}"),
         Scaling::SquareRoot { raw, eu } => {
             format!("raw value {} to {}, its root is {} to {}", raw.low, raw.high, eu.low, eu.high)
