@@ -137,7 +137,9 @@ fn config(over: Over, port: u16, folder: &std::path::Path) -> Config {
             Over::Modbus => format!("{} int16", 40_001 + tag),
             Over::OpcUa => format!("nsu={NAMESPACE};s=T{tag}"),
         };
-        text += &format!("[tag.T{tag}]\ntext = \"number {tag}\"\nat = \"plc: {at}\"\nunit = \"degC\"\nrange = [0, 32000]\n");
+        text += &format!(
+            "[tag.T{tag}]\ntext = \"number {tag}\"\nat = \"plc: {at}\"\nunit = \"degC\"\nrange = [0, 32000]\n"
+        );
     }
     let loaded = load_text(&folder.join("numbers.toml"), &text);
     let mut config = loaded.config.unwrap_or_else(|| panic!("{}", loaded.diagnostics.lines()));
@@ -259,7 +261,9 @@ fn n4_loss_order_segments() {
         id: "N4",
         fault: "5 % of pieces lost once, single bytes, jitter, Modbus answers in the wrong order; OPC UA and Modbus",
         expected: "no wrong value is ever used, no spinning",
-        observed: format!("{IMAGES} complete images of {TAGS} tags each, every value its tag's own; processor use under N5"),
+        observed: format!(
+            "{IMAGES} complete images of {TAGS} tags each, every value its tag's own; processor use under N5"
+        ),
     }
     .lay();
 }
@@ -293,7 +297,9 @@ fn n6_late_answer() {
         id: "N6",
         fault: "an answer after its time-out, with a foreign transaction id, or behind an older one; OPC UA and Modbus",
         expected: "connection dropped, no value shifted, transaction ids checked",
-        observed: format!("a new connection after each of {TIMES} late and {TIMES} foreign answers; every value its tag's own"),
+        observed: format!(
+            "a new connection after each of {TIMES} late and {TIMES} foreign answers; every value its tag's own"
+        ),
     }
     .lay();
 }

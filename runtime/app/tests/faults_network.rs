@@ -4,9 +4,9 @@
 //! The plant's time runs ten times as fast as the clock; all times here are process time, and delays on the line are given in it too.
 //! What the program does is counted in completed scans, by the numbers of its own trace.
 
-mod common;
 #[path = "../../../hil-tests/src/campaign.rs"]
 mod campaign;
+mod common;
 
 use std::fs;
 use std::path::PathBuf;
@@ -77,7 +77,11 @@ impl Case {
         let from = self.plant.truth().time;
         self.plant.pass(Duration::from_secs(60));
         let truth = self.plant.truth();
-        assert_eq!((truth.link.i_mode_req, truth.app.i_mode), (2, 1), "the PLC asks, and the program stays in ADVISORY");
+        assert_eq!(
+            (truth.link.i_mode_req, truth.app.i_mode),
+            (2, 1),
+            "the PLC asks, and the program stays in ADVISORY"
+        );
         assert!(self.plant.watch.since(from).iter().all(|s| !s.closed && s.mode == 1));
         assert_eq!(truth.mvs.map(|mv| mv.offers), offers, "no setpoint was offered after the outage");
         let mark = self.mark();
@@ -96,10 +100,12 @@ impl Case {
 /// The same over both protocols, side by side; what each measured.
 fn over_both<T: Send>(test: impl Fn(Over) -> T + Sync) -> [T; 2] {
     thread::scope(|scope| {
-        let runs = [Over::OpcUa, Over::Modbus].map(|over| scope.spawn({
-            let test = &test;
-            move || test(over)
-        }));
+        let runs = [Over::OpcUa, Over::Modbus].map(|over| {
+            scope.spawn({
+                let test = &test;
+                move || test(over)
+            })
+        });
         runs.map(|run| run.join().expect("the other protocol failed, see above"))
     })
 }
@@ -136,7 +142,11 @@ fn n1_cable_pulled() {
         let offers = case.offers();
         case.network.plc.set(Line::GOOD);
         case.stays_open_until_the_operator_closes(offers);
-        assert_eq!(case.network.plc.counts().old_to_server, 0, "{over:?}: what was sent before the outage stays unsent");
+        assert_eq!(
+            case.network.plc.counts().old_to_server,
+            0,
+            "{over:?}: what was sent before the outage stays unsent"
+        );
     });
     Row {
         id: "N1",
@@ -188,7 +198,8 @@ fn n3_latency() {
     case.network.plc.set(Line { delay: half, jitter: real(Duration::from_millis(100)), ..Line::GOOD });
     // Two writes one after the other, 500 ms each, cannot meet 950 ms.
     let cycles = case.scans_until(mark, &["left CLOSED LOOP: "]);
-    let why = case.program.lines().into_iter().skip(mark).find(|l| l.contains("left CLOSED LOOP: ")).expect("just seen");
+    let why =
+        case.program.lines().into_iter().skip(mark).find(|l| l.contains("left CLOSED LOOP: ")).expect("just seen");
     println!("500 ms: ADVISORY after {cycles} scans: {why}");
     case.program.wait("the PLC opens its gate", || !case.plant.truth().link.x_closed_loop);
     let offers = case.offers();

@@ -1,9 +1,9 @@
 //! T2, T4, S4: the control process is starved, its log is blocked, its name server hangs, it is killed in the middle of a write. Why: what
 //! a machine does to a process must never become a late write, a torn one, or a scan that waits.
 
-mod common;
 #[path = "../../../hil-tests/src/campaign.rs"]
 mod campaign;
+mod common;
 
 use std::fs::{self, OpenOptions};
 use std::io::Read;
@@ -186,7 +186,10 @@ fn s4_kill_in_mid_write() {
                 assert!((low..=high).contains(setpoint), "torn: {setpoint}");
             }
         }
-        torn += seen.windows(2).filter(|w| w[0].setpoints.iter().zip(w[1].setpoints).any(|(a, b)| (a - b).abs() > 2.0)).count();
+        torn += seen
+            .windows(2)
+            .filter(|w| w[0].setpoints.iter().zip(w[1].setpoints).any(|(a, b)| (a - b).abs() > 2.0))
+            .count();
         wait_until("the service process ends", || !lives(service));
         drop(network);
 

@@ -1,9 +1,9 @@
 //! S1, S2: certificates that must not be believed, and strangers who try to get in or to be a burden. Why: a refusal is worth nothing when
 //! nobody understands it, and a limit nothing when the scan pays for it.
 
-mod common;
 #[path = "../../../hil-tests/src/campaign.rs"]
 mod campaign;
+mod common;
 
 use std::fs;
 use std::io::Write;
@@ -220,7 +220,12 @@ fn s2_strangers() {
         assert_ne!(guesser.look(), LinkState::Up, "nobody gets in by guessing");
     }
     let (beats, _) = beats(&plant.watch.since(from));
-    println!("{} guesses refused, {} connections open, {} heartbeats meanwhile", refusals(), crowd.iter().flatten().count(), beats.len());
+    println!(
+        "{} guesses refused, {} connections open, {} heartbeats meanwhile",
+        refusals(),
+        crowd.iter().flatten().count(),
+        beats.len()
+    );
     assert!(beats.len() > 10, "the scan goes on");
     drop((guessers, crowd));
     assert_eq!(greedy.look(), LinkState::Up, "who may read goes on reading");

@@ -7,9 +7,9 @@
 //! FLYBALL_SOAK_SECONDS=7200 cargo test --release --workspace --test faults_soak -- --ignored --nocapture
 //! ```
 
-mod common;
 #[path = "../../../hil-tests/src/campaign.rs"]
 mod campaign;
+mod common;
 
 use std::fs;
 use std::path::PathBuf;

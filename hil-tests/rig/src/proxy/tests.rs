@@ -174,9 +174,7 @@ fn the_door_resets_or_is_closed_and_opens_again_on_the_same_port() {
     assert!(connect(&proxy).read(&mut [0; 1]).is_err());
     assert_eq!((proxy.counts().attempts, proxy.counts().opened, proxy.attempts().len()), (1, 0, 1));
     proxy.set(Line::CLOSED);
-    until("refused", || {
-        TcpStream::connect(proxy.address()).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused)
-    });
+    until("refused", || TcpStream::connect(proxy.address()).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused));
     proxy.set(Line::GOOD);
     until("listens", || TcpStream::connect(proxy.address()).is_ok());
     assert_eq!(ask(&mut connect(&proxy), b"z"), b"z");

@@ -143,7 +143,9 @@ mod tests {
         assert!(text.starts_with("line 0\n") && text.ends_with("after\n"), "{text}");
         // The thread holds one line while the others wait.
         let lost: Vec<&str> = text.lines().filter(|l| l.contains("log lines lost")).collect();
-        assert!(lost == ["99 log lines lost: they were not taken from stderr fast enough"] || lost[0].starts_with("100 "));
+        assert!(
+            lost == ["99 log lines lost: they were not taken from stderr fast enough"] || lost[0].starts_with("100 ")
+        );
     }
 
     #[test]

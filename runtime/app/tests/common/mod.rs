@@ -4,11 +4,11 @@
 //! `SCALE` times as fast as the clock; *watch* is what the plant noted after each scan of its PLC.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+/// A plant behind a line that can be spoilt.
+pub mod network;
 /// Rude peers are the OPC UA adapter's: one set of hand-made frames for both.
 #[path = "../../../../adapters/opcua/tests/common/rude.rs"]
 pub mod rude;
-/// A plant behind a line that can be spoilt.
-pub mod network;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
