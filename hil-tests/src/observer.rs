@@ -83,7 +83,10 @@ impl Observer {
         self.heartbeats(record)?;
         let deadline = record.cycle.scheduled.after(self.config.timing.deadline);
         if record.flushed && record.phase_ends[Phase::Guard as usize] >= deadline {
-            return Err(format!("I7: flushed at {:?}, deadline {deadline:?}", record.phase_ends[Phase::Guard as usize]));
+            return Err(format!(
+                "I7: flushed at {:?}, deadline {deadline:?}",
+                record.phase_ends[Phase::Guard as usize]
+            ));
         }
         if record.outputs.not_after != deadline {
             return Err(format!("I7: may be sent until {:?}, deadline {deadline:?}", record.outputs.not_after));

@@ -49,10 +49,18 @@ fn t1_wall_clock_jumps_by_an_hour() {
             assert!(closed(r) && r.predictions[0].bias == bias);
             last = Some(r.clone());
         });
-        assert!(verdicts.len() >= 5 && verdicts.iter().all(|v| *v == verdict), "{verdicts:?}");
+        // An hour behind, the times are those of samples that were looked at an hour ago: most are not even new.
+        assert!(verdicts.iter().all(|v| *v == verdict), "{verdicts:?}");
+        assert!(what == "behind" || verdicts.len() >= 5, "{verdicts:?}");
         stage.heal();
-        let again = stage.until("a sample", 1_300, |r| r.samples.iter().any(|s| s.verdict == SampleVerdict::Accepted));
-        told.push(format!("{what}: {} samples {}, taken again after {} s", verdicts.len(), flyball::words::sample(verdict), again.after));
+        let accepted = |r: &ScanRecord| r.samples.iter().any(|s| s.verdict == SampleVerdict::Accepted);
+        let again = stage.until("a sample", 8_000, accepted);
+        let n = verdicts.len();
+        told.push(format!(
+            "{what}: {n} samples {}, taken again after {} s",
+            flyball::words::sample(verdict),
+            again.after
+        ));
     }
     Row {
         id: "T1",
@@ -108,7 +116,8 @@ fn t3_optimiser_made_slow() {
     // The stage makes its clock its own; the optimiser needs the same one.
     let clock = Arc::new(VirtualClock::new());
     let inner = engines.optimizer.take().expect("the example has one");
-    engines.optimizer = Some(Box::new(Slow { inner, clock: Arc::clone(&clock), iteration_ns: Arc::clone(&iteration_ns) }));
+    engines.optimizer =
+        Some(Box::new(Slow { inner, clock: Arc::clone(&clock), iteration_ns: Arc::clone(&iteration_ns) }));
     let mut stage = Stage::on(config, engines, clock, 52);
     stage.close(10);
 
@@ -153,7 +162,8 @@ fn t3_optimiser_made_slow() {
 #[test]
 fn t5_counters_wrap() {
     // Milliseconds in 32 bits (49.7 days), signed and unsigned, and seconds in 31 bits: the process clock passes each in CLOSED LOOP.
-    let ages = [("2^31 ms", 1u64 << 31, 1_000_000), ("2^32 ms", 1 << 32, 1_000_000), ("2^31 s", 1 << 31, 1_000_000_000)];
+    let ages =
+        [("2^31 ms", 1u64 << 31, 1_000_000), ("2^32 ms", 1 << 32, 1_000_000), ("2^31 s", 1 << 31, 1_000_000_000)];
     for (what, count, unit) in ages {
         let clock = VirtualClock::new();
         clock.set(Timestamp(count * unit - 900 * 1_000_000_000));
@@ -167,7 +177,7 @@ fn t5_counters_wrap() {
         assert!(stage.scan().mvs[0].readback.is_some_and(|x| x > 190.0), "{what}: climbed all the same");
     }
 
-    // Sequence numbers continue those of the PLC, which stand just below their end; both heartbeats (16 bits, one a second) pass theirs.
+    // Sequence numbers continue those of the PLC, which stand just below their end; both heartbeats (16 bits, about one a second) pass theirs.
     let mut stage = Stage::example(54);
     stage.talks = false;
     stage.inject(|plc| plc.force(Signal::FeedSeqAck, Some(PlcValue::UInt(65_530))));
@@ -178,7 +188,7 @@ fn t5_counters_wrap() {
         seen.1 += u32::from(now < seen.0);
         seen.0 = now;
     };
-    stage.watch(65_536 + 600, |r| {
+    stage.watch(73_000, |r| {
         assert!(closed(r), "scan {}", r.cycle.number);
         count(&mut own, r.heartbeat);
         count(&mut plc, r.plc.heartbeat);

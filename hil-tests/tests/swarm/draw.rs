@@ -159,7 +159,8 @@ impl Draw {
             0 => Fault::Stop,
             1 => Fault::Power(self.of(&[Retained::Kept, Retained::Zeroed]), 1 + self.below(20) as u64),
             2 | 3 => {
-                let clamp = WriteFault::Clamp { low: 100.0, high: self.between(110.0, 180.0), silent: self.below(2) == 0 };
+                let clamp =
+                    WriteFault::Clamp { low: 100.0, high: self.between(110.0, 180.0), silent: self.below(2) == 0 };
                 Fault::Writes(self.of(&WRITTEN), self.of(&[WriteFault::Ignore, WriteFault::Refuse, clamp]))
             }
             4 => {
@@ -244,7 +245,10 @@ impl Readings {
                     Fault::Bent(tag, factor, shift, noise) => {
                         let noise = noise * random.normal();
                         let change = |x: f64| x * factor + shift + noise;
-                        bend(image, tags[tag], |s| Sample { value: s.value.and_then(|x| to_value(change(x.get()))), ..s });
+                        bend(image, tags[tag], |s| Sample {
+                            value: s.value.and_then(|x| to_value(change(x.get()))),
+                            ..s
+                        });
                     }
                     Fault::SampleTime(shift) => bend(image, tags[5], |s| {
                         let taken = (s.source_time.0 / 1_000_000_000) as i64 + shift;
