@@ -225,10 +225,7 @@ impl Stage {
         });
     }
 
-    /// Scans for this long; the largest step between two PLC scans of 100 ms of the setpoint that the loop uses, EU.
-    ///
-    /// # Panics
-    /// When the script of the rig is poisoned.
+    /// Scans for this long; the largest step from one scan to the next of the setpoint that the loop uses, EU.
     pub fn largest_step(&mut self, mv: MvName, seconds: u64) -> f64 {
         let id = MvId(mv.index() as u32);
         let (mut last, mut largest) = (None::<f64>, 0.0_f64);

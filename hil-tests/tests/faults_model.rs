@@ -112,7 +112,7 @@ fn m3_outside_the_domain() {
     let outside = |r: &ScanRecord| matches!(r.predictions[0].reason, PredictionReason::OutsideDomain(..));
     let far = |r: &ScanRecord| matches!(r.predictions[0].reason, PredictionReason::FarOutsideDomain(..));
     let mut stage = Stage::at_optimum(61);
-    stage.bend("TI-102", |x| x - 1.5);
+    stage.bend("TI-102", |x| x - 5.2);
     let doubt = stage.until("doubt", 120, outside);
     stage.pass(600);
     assert!(closed(stage.scan()), "Uncertain stays in use");
@@ -126,7 +126,7 @@ fn m3_outside_the_domain() {
     assert!(!moved);
     Row {
         id: "M3",
-        fault: "inputs outside 99 %, then outside 99.9 % of the training (TI-102 off by 1.5, then 8 degC)",
+        fault: "inputs outside 99 %, then outside 99.9 % of the training (TI-102 off by 5.2, then 8 degC)",
         expected: "Uncertain after three runs and still in use; then no value, MVs frozen at once, left three scans later",
         observed: format!(
             "Uncertain after {} s, loop stays closed; no value after {} s, frozen after {} s, left after {} s",

@@ -282,18 +282,18 @@ fn p8_slave_to_manual_and_back() {
 fn p9_operator_limits_narrowed_across_the_setpoint() {
     let mut stage = Stage::at_optimum(21);
     let before = feed(stage.scan());
-    stage.inject(|plc| plc.panel.mv(MvName::Feed).high = 170.0);
+    stage.inject(|plc| plc.panel.mv(MvName::Feed).high = 188.0);
     let held = stage.until("held", 5, |r| r.mvs[0].held_by == HeldBy::OperatorHigh);
     let step = stage.largest_step(MvName::Feed, 60);
     let end = stage.scan().clone();
-    assert!(closed(&end) && (feed(&end) - 170.0).abs() < 1e-3 && step <= FEED_RAMP, "{step}");
+    assert!(closed(&end) && (feed(&end) - 188.0).abs() < 1e-3 && step <= FEED_RAMP, "{step}");
     stage.pass(300);
-    assert!((feed(stage.scan()) - 170.0).abs() < 1e-3);
+    assert!((feed(stage.scan()) - 188.0).abs() < 1e-3);
     Row {
         id: "P9",
-        fault: "operator's high limit lowered to 170 l/h below a setpoint of 200 l/h",
+        fault: "operator's high limit lowered to 188 l/h below a setpoint of 200 l/h",
         expected: "the PLC ramps (1 l/h per s), nothing is written above the limit, the loop stays closed",
-        observed: format!("held after {} s; {before:.0} to 170 l/h, largest step {step:.2} l/h per s", held.after),
+        observed: format!("held after {} s; {before:.0} to 188 l/h, largest step {step:.2} l/h per s", held.after),
     }
     .lay();
 }

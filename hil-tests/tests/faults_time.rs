@@ -49,12 +49,15 @@ fn t1_wall_clock_jumps_by_an_hour() {
             assert!(closed(r) && r.predictions[0].bias == bias);
             last = Some(r.clone());
         });
-        assert!(verdicts.len() >= 5 && verdicts.iter().all(|v| *v == verdict), "{verdicts:?}");
+        // An hour behind, the times are those of samples that were looked at an hour ago: most are not even new.
+        assert!(verdicts.iter().all(|v| *v == verdict), "{verdicts:?}");
+        assert!(what == "behind" || verdicts.len() >= 5, "{verdicts:?}");
         stage.heal();
-        let again = stage.until("a sample", 1_300, |r| r.samples.iter().any(|s| s.verdict == SampleVerdict::Accepted));
+        let accepted = |r: &ScanRecord| r.samples.iter().any(|s| s.verdict == SampleVerdict::Accepted);
+        let again = stage.until("a sample", 8_000, accepted);
+        let n = verdicts.len();
         told.push(format!(
-            "{what}: {} samples {}, taken again after {} s",
-            verdicts.len(),
+            "{what}: {n} samples {}, taken again after {} s",
             flyball::words::sample(verdict),
             again.after
         ));
@@ -174,7 +177,7 @@ fn t5_counters_wrap() {
         assert!(stage.scan().mvs[0].readback.is_some_and(|x| x > 190.0), "{what}: climbed all the same");
     }
 
-    // Sequence numbers continue those of the PLC, which stand just below their end; both heartbeats (16 bits, one a second) pass theirs.
+    // Sequence numbers continue those of the PLC, which stand just below their end; both heartbeats (16 bits, about one a second) pass theirs.
     let mut stage = Stage::example(54);
     stage.talks = false;
     stage.inject(|plc| plc.force(Signal::FeedSeqAck, Some(PlcValue::UInt(65_530))));
@@ -185,7 +188,7 @@ fn t5_counters_wrap() {
         seen.1 += u32::from(now < seen.0);
         seen.0 = now;
     };
-    stage.watch(65_536 + 600, |r| {
+    stage.watch(73_000, |r| {
         assert!(closed(r), "scan {}", r.cycle.number);
         count(&mut own, r.heartbeat);
         count(&mut plc, r.plc.heartbeat);

@@ -29,6 +29,9 @@ const FAULTS_S: u64 = 900;
 /// The loop must be closed again within this.
 const CLOSED_WITHIN_S: u64 = 1_800;
 
+/// The base case: feed l/h, temperature degC.
+const BASE: [f32; 2] = [140.0, 114.0];
+
 /// What a run was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Run {
@@ -104,9 +107,12 @@ fn liveness(stage: &mut Stage, scan: &mut dyn FnMut(&mut Stage) -> (bool, u64)) 
     let start = stage.seconds();
     loop {
         let passed = stage.seconds() - start;
-        if passed % 120 == 0 {
-            // Off and on again: a latched shed waits for that.
-            stage.inject(|plc| plc.panel.enable = false);
+        if passed.is_multiple_of(120) {
+            // Off and on again: a latched shed waits for that. By hand the plant goes back to its base case, which the model knows.
+            stage.inject(|plc| {
+                plc.panel.enable = false;
+                [plc.panel.mvs[0].local_setpoint, plc.panel.mvs[1].local_setpoint] = BASE;
+            });
             for mv in [MvId(0), MvId(1)] {
                 stage.command(Role::Operator, Action::MvService(mv, true));
             }
@@ -155,6 +161,13 @@ fn every_seed_keeps_the_invariants_and_comes_back() {
     );
     assert!(failed.is_empty(), "seeds {failed:?} of {seeds}");
     assert!(sheds > seeds as u32 / 2 && written.1 > seeds, "too tame to prove anything");
+}
+
+// Seeds that once failed.
+
+#[test]
+fn seed_34_a_withheld_scan_uses_up_no_sequence_number() {
+    play(&example("r101.toml"), 34, false);
 }
 
 #[test]

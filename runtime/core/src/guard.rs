@@ -282,7 +282,11 @@ impl MvGuard {
         if !ask.permitted || !facts.in_control {
             self.written = None;
             self.foreign_scans = 0;
-            let why = if ask.permitted { HeldBy::NotInControl } else { HeldBy::Mode };
+            let why = match (self.out, ask.permitted) {
+                (true, _) => HeldBy::VerifyFailed,
+                (false, true) => HeldBy::NotInControl,
+                (false, false) => HeldBy::Mode,
+            };
             return (None, Verdict::Refused(why));
         }
         if !ask.in_time {
@@ -295,6 +299,10 @@ impl MvGuard {
         self.verify(facts, ask.now, now_at, tight);
         if self.out {
             return (None, Verdict::Refused(HeldBy::VerifyFailed));
+        }
+        if self.foreign_scans > 0 {
+            // Somebody else may be moving it: a write of ours would hide that, and the two would fight.
+            return (None, Verdict::Held(HeldBy::Verifying));
         }
         if !tight.contains(now_at) {
             // The PLC ramps it inside by itself; anything we wrote would be outside the limits or too far away.
@@ -420,6 +428,8 @@ impl MvGuard {
             }
         } else if clamped {
             self.foreign_scans = 0;
+            // The PLC has moved it away from there: where it stands now says nothing about other writers.
+            written.proof = Proof::Failed;
         } else if written.proof == Proof::Verified {
             self.foreign_scans = self.foreign_scans.saturating_add(1);
         } else if written.proof == Proof::Pending && nanos(now.since(written.at)) >= self.verify_by {

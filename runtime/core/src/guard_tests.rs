@@ -182,6 +182,29 @@ fn a_foreign_writer_is_named_within_two_scans() {
 }
 
 #[test]
+fn a_foreign_writer_is_not_answered_by_a_move() {
+    let mut f = Follower::new(&mv());
+    f.run(0, 40, 142.0);
+    for second in [40, 41] {
+        let moved = MvFacts { readback: Some(150.0), ..PLANT };
+        let (setpoint, report) = f.guard.judge(&moved, &ask(second, 142.0));
+        assert_eq!((setpoint, report.foreign), (None, second == 41));
+    }
+}
+
+#[test]
+fn limits_narrowed_and_widened_again_are_no_foreign_writer() {
+    let mut f = Follower::new(&mv());
+    f.run(0, 5, 200.0);
+    assert_eq!(f.at, 142.0);
+    for second in 5..20 {
+        let high = if second < 8 { 130.0 } else { 200.0 };
+        let ramped = MvFacts { readback: Some(130.0), operator: OperatorLimits::Known(80.0, high), ..PLANT };
+        assert!(!f.guard.judge(&ramped, &ask(second, 200.0)).1.foreign, "second {second}");
+    }
+}
+
+#[test]
 fn a_clamp_by_the_plc_is_learned_not_failed_and_blocks_that_direction() {
     let mut g = MvGuard::new(&mv());
     let clamped = MvFacts { limited_high: true, ..PLANT };
