@@ -95,7 +95,7 @@ impl Recorder {
             shared,
             thread: Some(thread),
             utc,
-            sequence: FIRST - 1,
+            sequence: crate::FIRST - 1,
             last: None,
             refused: 0,
             length: 0,

@@ -76,6 +76,7 @@ fn start(config: &Config, settings: &Settings) -> Result<Recorder, StartError> {
         machine: crate::realtime::machine().to_string(),
         budget: None,
         utc: crate::clock::SystemClock::start(1).utc(),
+        instance: 0,
         read_only: false,
         keyframe_every: settings.keyframe_every,
         configuration: String::new(),
