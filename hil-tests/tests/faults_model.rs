@@ -67,7 +67,7 @@ fn m1_a_file_that_is_not_the_released_one() {
     case("other input", "F_61", &edited(folder.path(), true, |b| replace(b, "\"F_60\"", "\"F_61\"")));
     let mut other = example("r101.toml");
     (other.models[0].file, other.models[0].sha256) = (other.models[1].file.clone(), other.models[1].sha256.clone());
-    case("other shape", "inputs", &other);
+    case("another model", "was trained with", &other);
     let mut huge = example("r101.toml");
     huge.models[0].file = folder.path().join("huge.onnx");
     let file = fs::File::create(&huge.models[0].file).expect("a file");
@@ -81,7 +81,7 @@ fn m1_a_file_that_is_not_the_released_one() {
     case("shadow with a wrong hash", "sha256", &shadow);
     Row {
         id: "M1",
-        fault: "model file corrupted, oversized, of another shape, with another hash",
+        fault: "model file cut off, oversized, with another input, another hash, or of another model",
         expected: "refused at start with a sentence that names the model; nothing is loaded",
         observed: format!("refused: {}", told.join(", ")),
     }

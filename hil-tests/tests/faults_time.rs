@@ -56,11 +56,11 @@ fn t1_wall_clock_jumps_by_an_hour() {
         let accepted = |r: &ScanRecord| r.samples.iter().any(|s| s.verdict == SampleVerdict::Accepted);
         let again = stage.until("a sample", 8_000, accepted);
         let n = verdicts.len();
-        told.push(format!(
-            "{what}: {n} samples {}, taken again after {} s",
-            flyball::words::sample(verdict),
-            again.after
-        ));
+        let said = match n {
+            0 => "no sample that was not looked at before".to_owned(),
+            n => format!("{n} samples {}", flyball::words::sample(verdict)),
+        };
+        told.push(format!("{what}: {said}, taken again after {} s", again.after));
     }
     Row {
         id: "T1",

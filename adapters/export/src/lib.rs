@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use flyball_config::Config;
 use flyball_core::record::ScanRecord;
-use flyball_recorder::utc::civil;
+use flyball_recorder::utc;
 use flyball_recorder::{RecordedFile, Recording};
 
 use parquet::{Column, Writer};
@@ -112,7 +112,7 @@ fn one(file: &RecordedFile, config: &Config, to: &Path, format: Format, report: 
                 continue;
             }
         };
-        let day = civil(scan.utc).date();
+        let day = utc::date(scan.utc);
         let part = match days.entry(day.clone()) {
             std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
             std::collections::btree_map::Entry::Vacant(new) => {
@@ -199,8 +199,8 @@ fn cell(column: &Column, row: usize) -> String {
     match column {
         Column::Time(v) => {
             let micros = v[row];
-            let moment = civil(micros.saturating_mul(1_000));
-            format!("{}.{:06}Z", moment.words().replace(' ', "T"), micros.rem_euclid(1_000_000))
+            let second = utc::words(micros.saturating_mul(1_000)).replace(' ', "T");
+            format!("{second}.{:06}Z", micros.rem_euclid(1_000_000))
         }
         Column::Whole(v) => v[row].to_string(),
         Column::Number(v) => v[row].map(|x| x.to_string()).unwrap_or_default(),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use crate::mcap::MAGIC;
-use crate::utc::civil;
+use crate::utc::compact;
 
 /// End of a file's name.
 pub const END: &str = "mcap";
@@ -35,7 +35,7 @@ pub struct Kept {
 /// What the operating system says.
 pub fn create(folder: &Path, application: &str, unix_nanos: i64) -> io::Result<(PathBuf, File)> {
     DirBuilder::new().recursive(true).mode(0o750).create(folder)?;
-    let stamp = civil(unix_nanos).compact();
+    let stamp = compact(unix_nanos);
     for n in 1..=SAME_SECOND {
         let more = if n == 1 { String::new() } else { format!("_{n}") };
         let path = folder.join(format!("{application}_{stamp}{more}.{END}"));

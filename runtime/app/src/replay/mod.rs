@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use flyball_config::{Config, load};
 use flyball_core::record::ScanRecord;
 use flyball_optimiser::Budget;
-use flyball_recorder::utc::civil;
+use flyball_recorder::utc::words;
 use flyball_recorder::{Header, Recording};
 
 use crate::cli::Replay;
@@ -96,7 +96,7 @@ pub(crate) fn engines(config: &Config, budget: Option<(u32, u32)>) -> Result<Loa
 
 /// UTC with tenths of a second.
 pub(crate) fn clock(utc: i64) -> String {
-    format!("{}.{}", civil(utc).words(), utc.rem_euclid(1_000_000_000) / 100_000_000)
+    format!("{}.{}", words(utc), utc.rem_euclid(1_000_000_000) / 100_000_000)
 }
 
 /// How much faster than the process something was done.

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use flyball_config::Config;
 use flyball_core::mode::Mode;
 use flyball_core::record::{Event, ScanRecord};
-use flyball_recorder::utc::civil;
+use flyball_recorder::utc::date;
 
 use crate::cli::Why;
 use crate::replay::{Opened, clock};
@@ -110,13 +110,12 @@ fn find(opened: &Opened, time: Option<&str>) -> Result<Found, String> {
 /// A time as people type it, as unix nanoseconds within the recording.
 fn moment(typed: &str, first: i64, end: i64) -> Result<i64, String> {
     let full = match typed.len() {
-        5 => format!("{}T{typed}:00Z", civil(end).date()),
-        8 => format!("{}T{typed}Z", civil(end).date()),
+        5 => format!("{}T{typed}:00Z", date(end)),
+        8 => format!("{}T{typed}Z", date(end)),
         _ => typed.to_owned(),
     };
-    let seconds = utc::parse(&full).ok_or_else(|| {
-        format!("\"{typed}\" is no time: write 03:12, 03:12:44 or {}T03:12:44Z (UTC)", civil(end).date())
-    })?;
+    let seconds = utc::parse(&full)
+        .ok_or_else(|| format!("\"{typed}\" is no time: write 03:12, 03:12:44 or {}T03:12:44Z (UTC)", date(end)))?;
     let mut asked = seconds.saturating_mul(1_000_000_000);
     if typed.len() <= 8 && asked > end {
         // 23:50 of a recording that ends at 02:00 was yesterday.
