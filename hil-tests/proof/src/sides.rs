@@ -7,7 +7,7 @@ use crate::gate::lease::ApcLease;
 use crate::gate::link::{ApcLink, ApcLinkFromApp, LinkInputs};
 use crate::gate::setpoint::{ApcSp, SpInputs};
 use flyball_config::units::{Unit, UnitRow};
-use flyball_config::{EuRange, Mv, OutputId, TagId, Verify};
+use flyball_config::{EuRange, Mv, OutputId, ReturnAfterShed, TagId, Verify};
 use flyball_core::guard::{MvFacts, MvGuard, OperatorLimits, Request};
 use flyball_core::handshake::{LeaseState, PlcState};
 use flyball_core::mode::{Blocker, Facts, Mode, ShedCause};
@@ -268,7 +268,8 @@ impl<const N: usize> State<N> {
         broke(Promise::Bumpless, first.is_some_and(|(value, _)| Some(value) != read));
         let present = self.plc.gate.r_sp_out as u8;
         broke(Promise::Bumpless, current && first.is_some_and(|(value, _)| value != present));
-        if entered {
+        // Where the configuration says so, one wish lasts until the operator leaves.
+        if entered && parts.modes.return_after_shed == ReturnAfterShed::Operator {
             ghost.asked[i] = false;
         }
     }

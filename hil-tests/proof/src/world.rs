@@ -26,6 +26,8 @@ pub struct Scope {
     pub broken_messages: bool,
     /// Permit comes and goes, the PLC stops, scans stall.
     pub stops: bool,
+    /// So many runtimes, counted from the first, have a bad link; the others' messages arrive.
+    pub bad_links: usize,
     /// The PLC loses power.
     pub power: bool,
     /// Any order to the runtime; otherwise only the wish for CLOSED LOOP.
@@ -109,7 +111,12 @@ impl<const N: usize> World<N> {
             Step::Order(i, order) => {
                 state.runtimes[i].order = order;
                 let asks = order == Order::SetMode(Mode::ClosedLoop);
-                state.ghost.asked[i] |= asks && state.runtimes[i].mode.actual != Mode::ClosedLoop;
+                let mode = state.runtimes[i].mode;
+                state.ghost.asked[i] |= asks && mode.actual != Mode::ClosedLoop;
+                let leaves = matches!(order, Order::SetMode(Mode::Off | Mode::Advisory));
+                if leaves && (mode.actual == Mode::ClosedLoop || mode.arming) {
+                    state.ghost.asked[i] = false;
+                }
             }
             Step::Crash(i) => {
                 let stopped = Runtime::started(state.runtimes[i].instance, state.runtimes[i].heartbeat);
@@ -255,7 +262,7 @@ impl<const N: usize> Model for World<N> {
             Turn::World => self.world(state, steps),
             Turn::Plc(i) => {
                 steps.push(Step::Write(Write::Arrives));
-                if state.runtimes[i].sent.is_some() {
+                if state.runtimes[i].sent.is_some() && i < self.scope.bad_links {
                     steps.push(Step::Write(Write::Lost));
                     if self.scope.broken_messages {
                         steps.push(Step::Write(Write::Half));
@@ -267,7 +274,7 @@ impl<const N: usize> Model for World<N> {
             }
             Turn::Runtime(i) => {
                 steps.push(Step::Read(Read::Fresh));
-                if state.runtimes[i].up {
+                if state.runtimes[i].up && i < self.scope.bad_links {
                     steps.push(Step::Read(Read::Frozen));
                     if self.scope.late {
                         steps.push(Step::Read(Read::Stale));

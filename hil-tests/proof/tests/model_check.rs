@@ -1,7 +1,7 @@
 //! Promise: no order of faults and orders drives flyball and the PLC's gate blocks into a state that breaks a safety promise, and a willing
 //! operator gets the loop closed from every state that can be reached.
 //!
-//! `cargo test --release --workspace --test model_check -- --nocapture` prints how many states there were and how deep they lie.
+//! `cargo test --release --manifest-path hil-tests/proof/Cargo.toml -- --nocapture` prints how many states there were and how deep they lie.
 
 use std::collections::BTreeSet;
 
@@ -15,6 +15,12 @@ const REACHED: &str = "the loop is closed and a setpoint is written";
 
 fn explore<const N: usize>(what: &str, world: World<N>) {
     let checker = world.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    report(what, &checker);
+    checker.assert_properties();
+}
+
+/// Fails with the shortest way to a broken promise that was found.
+fn report<const N: usize>(what: &str, checker: &impl Checker<World<N>>) {
     println!(
         "{what}: {} states, {} transitions, depth {}",
         checker.unique_state_count(),
@@ -29,10 +35,10 @@ fn explore<const N: usize>(what: &str, world: World<N>) {
             panic!("{what}: not kept: {promise}");
         }
     }
-    checker.assert_properties();
 }
 
-const LOSS: Scope = Scope { late: false, broken_messages: false, stops: false, power: true, orders: true };
+const LOSS: Scope =
+    Scope { late: false, broken_messages: false, stops: false, bad_links: 1, power: true, orders: true };
 
 fn asking() -> Parts {
     Parts::shipped(ReturnAfterShed::Operator)
@@ -67,15 +73,21 @@ fn setpoints_and_a_slave_loop_that_leaves() {
     explore::<1>("setpoints", World { parts: Parts { mv: true, ..asking() }, scope });
 }
 
+/// With two runtimes there are too many states to see all: all that lie within this many steps, five to a scan.
+const LEASE_DEPTH: usize = 28;
+
 #[test]
-fn two_runtimes_and_one_lease() {
+fn two_runtimes_and_one_lease_as_deep_as_time_allows() {
     let scope = Scope { orders: false, power: false, ..LOSS };
-    explore::<2>("lease", World { parts: Parts { lease: true, ..asking() }, scope });
+    let world = World::<2> { parts: Parts { lease: true, ..asking() }, scope };
+    let enough = HasDiscoveries::AnyFailures;
+    let checker = world.checker().threads(2).target_max_depth(LEASE_DEPTH).finish_when(enough).spawn_bfs().join();
+    report("lease", &checker);
 }
 
 #[test]
-fn automatic_return() {
-    let scope = Scope { orders: false, ..LOSS };
+fn automatic_return_but_not_after_the_operator_left() {
+    let scope = Scope { power: false, ..LOSS };
     explore::<1>("automatic", World { parts: Parts::shipped(ReturnAfterShed::Automatic), scope });
 }
 
