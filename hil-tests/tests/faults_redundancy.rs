@@ -120,7 +120,7 @@ fn r1_second_instance() {
     let mut a = Instance::new(config, &rig, &clock);
 
     // The first one closes the loop, as it would alone.
-    until("the lease", 10, &mut [&mut a], |s| s[0].last.plc.lease == LeaseState::Ours);
+    until("the lease", 60, &mut [&mut a], |s| s[0].last.plc.lease == LeaseState::Ours);
     for _ in 0..120 {
         a.scan();
     }

@@ -38,7 +38,7 @@ fn a_scenario_passes_and_a_broken_expectation_fails_in_its_own_entry() {
     assert_eq!(output.status.code(), Some(0), "{}\n{}", text(&output.stdout), text(&output.stderr));
     let junit = fs::read_to_string(good.join("junit.xml")).expect("junit.xml");
     for wanted in [
-        "tests=\"4\"",
+        "tests=\"5\"",
         "failures=\"0\"",
         "name=\"sheds.2\"",
         "name=\"seed\" value=\"1\"",
@@ -49,7 +49,7 @@ fn a_scenario_passes_and_a_broken_expectation_fails_in_its_own_entry() {
     let html = fs::read_to_string(good.join("report.html")).expect("report.html");
     assert!(html.contains("PASSED") && html.matches("<svg").count() >= 4, "{html}");
     let fat = fs::read_to_string(good.join("FAT.md")).expect("FAT.md");
-    assert!(fat.contains("| 1 | closes |") && fat.contains("**PASSED**"), "{fat}");
+    assert!(fat.contains("| 2 | closes |") && fat.contains("**PASSED**"), "{fat}");
     let trend = fs::read_to_string(good.join("trend.csv")).expect("trend.csv");
     assert!(trend.lines().count() > 300, "a line per scan: {}", trend.lines().count());
 

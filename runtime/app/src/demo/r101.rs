@@ -202,5 +202,8 @@ fn configuration(folder: &PrivateFolder, secrets: &Secrets, rig: &RigPlc) -> Res
     let mut config = loaded.config.ok_or_else(|| loaded.diagnostics.lines())?;
     // What follows is about links only: a recording of the demonstration replays from the text above.
     point_at(&mut config, rig, folder.path(), secrets);
+    for connection in &mut config.connections {
+        connection.timeout = Duration::from_millis(500) * TIME_SCALE;
+    }
     Ok(config)
 }

@@ -67,7 +67,9 @@ impl Opened {
         }
         let folder = tempfile::tempdir().map_err(|e| format!("no folder for the recording's files ({e})"))?;
         let path = recording.extract(folder.path())?;
-        let config = configuration(&path)?;
+        let mut config = configuration(&path)?;
+        // Paths in the text may have changed on the way out, the run has not.
+        config.signature = signature;
         Ok(Self { recording, config, _folder: folder })
     }
 
