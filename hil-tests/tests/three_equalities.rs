@@ -4,13 +4,13 @@
 
 use std::time::{Duration, Instant};
 
+use flyball::replay::derive::{Replay, difference};
 use flyball_config::{Config, ModelId, MvId, PredictionId, Role};
 use flyball_core::command::{Action, Command};
 use flyball_core::image::{InputImage, LinkState, Sample};
 use flyball_core::mode::Mode;
 use flyball_core::ports::Phase;
 use flyball_core::record::ScanRecord;
-use flyball_core::replay::{Replay, difference};
 use flyball_core::status::Status;
 use flyball_core::time::{ScanCycle, Timestamp};
 use flyball_hil_tests::{Spoil, VirtualRun, engines, example};

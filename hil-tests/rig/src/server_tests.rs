@@ -56,7 +56,7 @@ fn modbus_blocks_and_the_analyser() {
     assert_eq!(rig.with_plc(|p| p.read(Signal::FeedSp)), PlcValue::Real(f32::from_bits(bits & 0xFFFF_0000)));
 
     assert_eq!(write_holding(rig.modbus(), PLC_UNIT, 106, &[1, 2]), Some(2), "read-only");
-    assert_eq!(write_holding(rig.modbus(), PLC_UNIT, 13, &[1, 2]), Some(2), "behind the write area");
+    assert_eq!(write_holding(rig.modbus(), PLC_UNIT, 15, &[1, 2]), Some(2), "behind the write area");
     rig.with_plc(|p| p.set_write_fault(Signal::AppMode, Some(WriteFault::Refuse)));
     assert_eq!(write_holding(rig.modbus(), PLC_UNIT, 1, &[2]), Some(2));
 

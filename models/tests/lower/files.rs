@@ -20,7 +20,8 @@ fn example_models() {
             let y = model.into_optimized().unwrap().into_runnable().unwrap().run(tvec!(x.into_tvalue())).unwrap();
             let y: Vec<f64> =
                 y[0].try_as_plain_ram().unwrap().as_slice::<f32>().unwrap().iter().map(|v| f64::from(*v)).collect();
-            assert_close(name, &answer(&graph, &inputs), &[y]);
+            // tract adds in an order that depends on the processor, and inputs far outside the training make large terms cancel.
+            assert_within(1e-4, name, &answer(&graph, &inputs), &[y]);
             println!(
                 "{name}, {rows} rows: {:?}",
                 graph.nodes().iter().map(|n| (&n.origin, &n.shape)).collect::<Vec<_>>()

@@ -107,12 +107,17 @@ pub fn program_answer(graph: &Graph, inputs: &[Vec<f32>]) -> Vec<Vec<f64>> {
 
 /// 1e-5 of the number plus 1e-5 of the largest number of the tensor.
 pub fn assert_close(what: &str, found: &[Vec<f64>], wanted: &[Vec<f64>]) {
+    assert_within(1e-5, what, found, wanted);
+}
+
+/// This share of the number plus this share of the largest number of the tensor.
+pub fn assert_within(share: f64, what: &str, found: &[Vec<f64>], wanted: &[Vec<f64>]) {
     assert_eq!(found.len(), wanted.len(), "{what}: number of outputs");
     for (slot, (found, wanted)) in found.iter().zip(wanted).enumerate() {
         assert_eq!(found.len(), wanted.len(), "{what}: length of output {slot}");
         let largest = wanted.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
         for (i, (a, b)) in found.iter().zip(wanted).enumerate() {
-            let near = (a - b).abs() <= 1e-5 * (largest + b.abs());
+            let near = (a - b).abs() <= share * (largest + b.abs());
             assert!(near || a == b, "{what}: output {slot}, element {i}: {a} is not {b}");
         }
     }

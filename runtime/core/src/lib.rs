@@ -26,7 +26,6 @@ pub mod outside;
 pub mod pacer;
 pub mod ports;
 pub mod record;
-pub mod replay;
 pub mod sample;
 pub mod sensor;
 pub mod shadow;

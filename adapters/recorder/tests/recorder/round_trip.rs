@@ -135,5 +135,5 @@ fn the_number_of_the_format_goes_up_with_the_record() {
     let seen = (flyball_recorder::RECORD_FORMAT, bytes.len(), crc32fast::hash(&bytes));
     // When this fails, `ScanRecord` (or the example) has changed: raise RECORD_FORMAT if recordings of released versions can no longer be decoded,
     // then write the new numbers here.
-    assert_eq!(seen, (1, 995, 1_277_603_084));
+    assert_eq!(seen, (1, 997, 272_804_203));
 }

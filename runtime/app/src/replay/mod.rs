@@ -2,20 +2,22 @@
 //! configuration it tells what that one would have done on the same inputs.
 
 mod compare;
+pub mod derive;
 mod other;
 mod verify;
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use flyball_config::{Config, load};
+use flyball_core::ports::Clock;
 use flyball_core::record::ScanRecord;
 use flyball_optimiser::Budget;
 use flyball_recorder::utc::words;
 use flyball_recorder::{Header, Recording};
 
 use crate::cli::Replay;
-use crate::clock::VirtualClock;
+use crate::clock::{SystemClock, VirtualClock};
 use crate::engines::{LoadedEngines, SolveBudget, load_with};
 
 /// Carries out the command. Returns the exit code: 0 equal (or compared), 1 something differs or could not be replayed, 2 error.
@@ -103,14 +105,14 @@ pub(crate) fn clock(utc: i64) -> String {
 
 /// How much faster than the process something was done.
 pub(crate) struct Pace {
-    begin: Instant,
+    clock: SystemClock,
     first: Option<u64>,
     last: u64,
 }
 
 impl Pace {
     pub(crate) fn start() -> Self {
-        Self { begin: Instant::now(), first: None, last: 0 }
+        Self { clock: SystemClock::start(1), first: None, last: 0 }
     }
 
     pub(crate) fn scan(&mut self, record: &ScanRecord) {
@@ -120,7 +122,7 @@ impl Pace {
 
     pub(crate) fn text(&self) -> String {
         let process = Duration::from_nanos(self.last.saturating_sub(self.first.unwrap_or(0)));
-        let took = self.begin.elapsed();
+        let took = Duration::from_nanos(self.clock.now().0);
         let factor = process.as_secs_f64() / took.as_secs_f64().max(1e-9);
         format!(
             "{:.0} s of process time in {:.2} s, {factor:.0} times faster",

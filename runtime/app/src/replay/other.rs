@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use flyball_config::{Config, ModelRole};
 use flyball_core::image::{InputImage, LinkState, Sample};
 use flyball_core::record::ScanRecord;
-use flyball_core::replay::Replay;
+
+use super::derive::Replay;
 use sha2::{Digest, Sha256};
 
 use super::compare::Comparison;

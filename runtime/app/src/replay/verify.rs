@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use flyball_config::Config;
 use flyball_core::ports::Phase;
 use flyball_core::record::ScanRecord;
-use flyball_core::replay::{Difference, Replay};
+
+use super::derive::{Difference, Replay};
 
 use flyball_recorder::FIRST;
 

@@ -65,7 +65,6 @@ pub(super) fn of_shed(config: &Config, words: &Words, since: &Since, record: &Sc
         ShedCause::ModelSwapped(_) => {
             way.step("a model was swapped with its shadow; that always leaves the loop.".into())
         }
-        #[allow(unreachable_patterns)]
         other => way.step(words.shed(other)),
     }
     way

@@ -1,4 +1,4 @@
-//! Replay: a recorded scan once more, from its inputs alone, and the first thing in which the two differ.
+//! Why: a recorded scan once more, from its inputs alone, and the first thing in which the two differ.
 //!
 //! Equal means equal bits. Stage times and lateness are measurements, not decisions, and are not compared; whether the outputs were posted and
 //! when the clock net said stop are taken from the record, because they came from the clock.
@@ -6,11 +6,11 @@
 use flyball_config::Config;
 use serde::Serialize;
 
-use crate::controller::{Controller, Engines};
-use crate::image::OutputImage;
-use crate::ports::{Phase, Probe};
-use crate::record::ScanRecord;
-use crate::state::StateError;
+use flyball_core::controller::{Controller, Engines};
+use flyball_core::image::OutputImage;
+use flyball_core::ports::{Phase, Probe};
+use flyball_core::record::ScanRecord;
+use flyball_core::state::StateError;
 
 /// Says what the live probe has said.
 #[derive(Debug, Clone, Copy)]
