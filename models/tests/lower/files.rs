@@ -4,7 +4,7 @@ use prost::Message;
 use tract_onnx::pb::ModelProto;
 use tract_onnx::prelude::*;
 
-use crate::{Range, answer, assert_close, inputs_of};
+use crate::{Range, answer, assert_within, inputs_of};
 
 #[test]
 fn example_models() {
