@@ -188,10 +188,13 @@ fn d4_wrong_word_order_and_base() {
     .lay();
 }
 
+/// An instrument, a unit, and its value in it.
+type OtherUnit = (&'static str, &'static str, fn(f64) -> f64);
+
 #[test]
 fn d5_wrong_unit() {
     let mut told = Vec::new();
-    let cases: [(&str, &str, fn(f64) -> f64); 3] =
+    let cases: [OtherUnit; 3] =
         [("TI-101", "degF", |c| c * 1.8 + 32.0), ("TI-102", "K", |c| c + 273.15), ("FI-101", "m3/h", |l| l / 1_000.0)];
     for (name, what, bend) in cases {
         let mut stage = Stage::example(37);

@@ -43,7 +43,7 @@ fn unrest(config: &Config, seed: u64) -> Spoil {
     let (tags, links) = (config.tags.len() as u64, config.connections.len() as u64);
     let mut fault: Option<(u64, u64, u64)> = None;
     Box::new(move |cycle: &ScanCycle, image: &mut InputImage| {
-        if random.next_u64() % 400 == 0 {
+        if random.next_u64().is_multiple_of(400) {
             // What, where, and until when.
             fault = Some((random.next_u64() % 5, random.next_u64(), cycle.number + 1 + random.next_u64() % 60));
         }
@@ -59,7 +59,7 @@ fn unrest(config: &Config, seed: u64) -> Spoil {
                 _ => image.samples[tag].alive = Timestamp(cycle.now.0.saturating_sub(until * 1000)),
             }
         }
-        if random.next_u64() % 300 == 0 {
+        if random.next_u64().is_multiple_of(300) {
             let x = random.uniform();
             let action = match random.next_u64() % 7 {
                 0 => Action::Hold(x < 0.5),
@@ -85,7 +85,7 @@ fn restless(config: &Config, seed: u64) -> VirtualRun {
 
 /// One scan; the operator comes by from time to time.
 fn scan(run: &mut VirtualRun, number: u64) -> &ScanRecord {
-    if number % SWITCH_EVERY == 0 {
+    if number.is_multiple_of(SWITCH_EVERY) {
         run.rig.with_plc(|plc| plc.panel.enable = false);
     } else if number % SWITCH_EVERY == 10 {
         run.rig.with_plc(|plc| plc.panel.enable = true);
@@ -173,6 +173,9 @@ fn told(
     None
 }
 
+/// A field, its phase, and a change of it.
+type Change = (&'static str, Phase, fn(&mut ScanRecord));
+
 #[test]
 fn a_record_that_was_changed_is_detected_with_its_cycle_phase_and_field() {
     let config = example("r101.toml");
@@ -181,7 +184,7 @@ fn a_record_that_was_changed_is_detected_with_its_cycle_phase_and_field() {
     let last = records[399].cycle.number;
     assert_eq!(told(&config, &records, |_| {}), None);
     let flip = |x: f64| f64::from_bits(x.to_bits() ^ 1);
-    let cases: [(&str, Phase, fn(&mut ScanRecord)); 5] = [
+    let cases: [Change; 5] = [
         ("predictions", Phase::Predict, |r| r.predictions[0].raw = f64::from_bits(r.predictions[0].raw.to_bits() ^ 1)),
         ("heartbeat", Phase::Guard, |r| r.heartbeat ^= 1),
         ("mvs", Phase::Guard, |r| r.mvs[1].guard.high += 1.0),
@@ -215,12 +218,9 @@ fn every_byte_of_a_record_counts() {
     for at in 0..bytes.len() {
         let mut changed = bytes.clone();
         changed[at] ^= 0x01;
-        match ScanRecord::from_bytes(&changed) {
+        if let Ok(other) = ScanRecord::from_bytes(&changed) {
             // Stage times are measurements.
-            Ok(other) => {
-                unseen += u32::from(difference(&record, &other).is_none() && other.phase_ends == record.phase_ends)
-            }
-            Err(_) => {}
+            unseen += u32::from(difference(&record, &other).is_none() && other.phase_ends == record.phase_ends);
         }
     }
     assert_eq!(unseen, 0, "bytes whose change nobody sees");

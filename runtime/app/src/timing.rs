@@ -210,14 +210,14 @@ impl Timing {
     #[must_use]
     pub fn buckets(&self, measure: Measure) -> Vec<(u64, u64)> {
         let histogram = &self.tracks[measure as usize].histogram;
-        let edges = (2..=10).flat_map(|e| [1, 2, 5].map(|n| n * 10u64.pow(e)));
-        let mut below = 0;
-        let counted = edges.chain([u64::MAX]).map(|edge| {
-            let count = histogram.count_between(below, edge.min(LONGEST_NS));
-            below = edge.min(LONGEST_NS) + 1;
-            (edge.min(LONGEST_NS), count)
-        });
-        counted.filter(|(_, n)| *n > 0).collect()
+        let edges: Vec<u64> =
+            (2..=10).flat_map(|e| [1, 2, 5].map(|n| n * 10u64.pow(e))).filter(|e| *e < LONGEST_NS).collect();
+        let mut counts = vec![0; edges.len() + 1];
+        // Each recorded value once: `count_between` counts a value on an edge on both sides, because near values are one to the histogram.
+        for step in histogram.iter_recorded() {
+            counts[edges.partition_point(|edge| *edge < step.value_iterated_to())] += step.count_at_value();
+        }
+        edges.into_iter().chain([LONGEST_NS]).zip(counts).filter(|(_, n)| *n > 0).collect()
     }
 
     /// Deadlines missed.

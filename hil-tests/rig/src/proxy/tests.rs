@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,17 @@ use super::{Answer, Framing, Line, Proxy};
 const HANG: Duration = Duration::from_secs(60);
 const MS_100: Duration = Duration::from_millis(100);
 
+/// Ends of connections that wait to be asked for; no test has more.
+const ENDS: usize = 64;
+
+/// What the server got on a connection, and how it ended.
+type Seen = (Vec<u8>, Option<ErrorKind>);
+
 /// Sends back what it gets; tells of each end that it sees: None after FIN, the error's kind otherwise.
-fn echo() -> (SocketAddr, Receiver<(Vec<u8>, Option<ErrorKind>)>) {
+fn echo() -> (SocketAddr, Receiver<Seen>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
     let address = listener.local_addr().expect("address");
-    let (tell, told) = channel();
+    let (tell, told) = sync_channel(ENDS);
     thread::spawn(move || {
         for stream in listener.incoming() {
             let (Ok(mut stream), tell) = (stream, tell.clone()) else { return };
@@ -42,7 +48,7 @@ fn echo() -> (SocketAddr, Receiver<(Vec<u8>, Option<ErrorKind>)>) {
 }
 
 /// Answers each Modbus request with its own bytes.
-fn start(framing: Framing) -> (Proxy, Receiver<(Vec<u8>, Option<ErrorKind>)>) {
+fn start(framing: Framing) -> (Proxy, Receiver<Seen>) {
     let (address, told) = echo();
     (Proxy::start(address, framing, 7).expect("starts"), told)
 }
