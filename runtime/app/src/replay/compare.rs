@@ -179,8 +179,14 @@ impl Comparison {
         }
         let _ = writeln!(text, "\n{:<24}{:>12}{:>12}  largest at (UTC)", "differences", "rms", "largest");
         for (name, unit, sums) in self.differences() {
-            let at = if sums.scans == 0 { "never both there".to_owned() } else { clock(sums.largest_at) };
-            let _ = writeln!(text, "{name:<24}{:>12}{:>12}  {unit} at {at}", number(sums.rms()), number(sums.largest));
+            let _ = match (sums.scans, sums.largest) {
+                (0, _) => writeln!(text, "{name:<24}{:>12}{:>12}  never both there", "", ""),
+                (_, 0.0) => writeln!(text, "{name:<24}{:>12}{:>12}  equal throughout", "", ""),
+                (_, largest) => {
+                    let (rms, largest, at) = (number(sums.rms()), number(largest), clock(sums.largest_at));
+                    writeln!(text, "{name:<24}{rms:>12}{largest:>12}  {unit} at {at}")
+                }
+            };
         }
         text
     }

@@ -82,7 +82,11 @@ impl Opened {
     /// First lines of every answer.
     pub(crate) fn title(&self) -> String {
         let header = self.header();
-        format!("{}, recorded by flyball {} on {}\n", header.application, header.version, header.machine)
+        let scale = match header.utc.scale {
+            0 | 1 => String::new(),
+            scale => format!("The plant was accelerated: 1 s of UTC is {scale} s of process time.\n"),
+        };
+        format!("{}, recorded by flyball {} on {}\n{scale}", header.application, header.version, header.machine)
     }
 }
 

@@ -158,7 +158,7 @@ impl Trace<'_> {
         way.step(format!("the PLC's heartbeat changed last at {at} UTC; {patience} without change is too long."));
         if self.record.tags[tag.index()].value.is_some() && reason(&self.record.tags[tag.index()]).is_empty() {
             way.step(
-                "its values are still read and Good, but its program does not run: the PLC is in STOP, or the block is not called.".into(),
+                "the PLC's values are still read and Good, but its program does not run: the PLC is in STOP, or the block is not called.".into(),
             );
         } else {
             self.tag(tag, way);
