@@ -422,7 +422,11 @@ impl<P: Device> Shared<P> {
             start < end && first < start + u32::from(s.plc_type.registers())
         };
         let signals: Vec<(usize, &SignalSpec)> = P::TABLE.iter().enumerate().filter(touched).collect();
-        let covered: u32 = signals.iter().map(|(_, s)| u32::from(s.plc_type.registers())).sum();
+        let overlap = |s: &SignalSpec| {
+            let start = u32::from(s.register);
+            end.min(start + u32::from(s.plc_type.registers())) - first.max(start)
+        };
+        let covered: u32 = signals.iter().map(|(_, s)| overlap(s)).sum();
         let writable = signals.iter().all(|(_, s)| s.direction == Direction::Write);
         if written.table != ModbusTable::HoldingRegister || !writable || covered < end - first {
             return Err(Exception::ILLEGAL_ADDRESS);
