@@ -115,7 +115,8 @@ impl Judge {
             OperatorLimits::Unreadable => return Err("unreadable operator limits"),
         }
         let delta = x - from;
-        must(!(facts.limited_high && delta > 0.0) && !(facts.limited_low && delta < 0.0), "clamped direction")?;
+        let clamped = facts.limited_high && delta > 0.0 || facts.limited_low && delta < 0.0;
+        must(!clamped, "clamped direction")?;
         let may_move = ask.trusted && !ask.hold && ask.target.is_some_and(f64::is_finite);
         must(may_move || delta == 0.0, "no move without trust, in hold, or without a target")?;
         must(!self.fresh || delta == 0.0, "first write equals the read-back")?;
