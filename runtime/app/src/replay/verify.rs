@@ -8,20 +8,12 @@ use flyball_core::record::ScanRecord;
 
 use super::derive::{Difference, Replay};
 
-use flyball_recorder::FIRST;
+use flyball_recorder::{FIRST, Header};
 
 use super::{Opened, Pace, clock, engines};
 
 /// Differences that are shown; after one, replay goes on from the next keyframe.
 const SHOWN_MAX: usize = 5;
-
-/// Where the replay stands.
-enum State {
-    /// Waits for a keyframe, because scans before it are missing, or differ.
-    Waiting,
-    /// Derives every scan.
-    Running,
-}
 
 /// Counts of one verification.
 #[derive(Default)]
@@ -37,8 +29,9 @@ struct Tally {
 pub(super) fn run(opened: &Opened) -> Result<(String, u8), String> {
     let mut text = opened.title();
     let (mut config, mut pace, mut tally) = (opened.config.clone(), Pace::start(), Tally::default());
+    // None: waits for a keyframe, because scans before it are missing, or differ.
     let mut replay: Option<Replay> = None;
-    let (mut state, mut run, mut next) = (State::Waiting, None, FIRST);
+    let (mut run, mut next) = (None, FIRST);
     let (mut faults, mut shown) = (String::new(), String::new());
     for scan in opened.recording.scans() {
         let scan = match scan {
@@ -56,31 +49,27 @@ pub(super) fn run(opened: &Opened) -> Result<(String, u8), String> {
         if !same_run || scan.sequence != next {
             tally.gaps += u64::from(same_run);
             // From the first scan of a run it begins as the program did, from cold.
-            (run, state) = (Some(header.utc), State::Waiting);
+            run = Some(header.utc);
             config.instance = header.instance;
-            if scan.sequence == FIRST {
-                replay = Some(Replay::new(&config, engines(&config, header.budget)?.engines, header.read_only));
-                state = State::Running;
-            }
+            replay = if scan.sequence == FIRST { Some(cold(&config, header)?) } else { None };
         }
         next = scan.sequence.wrapping_add(1);
-        if let State::Waiting = state {
+        let Some(running) = &mut replay else {
             tally.passed_over += 1;
             if !record.keyframe.is_empty() {
-                let mut fresh = Replay::new(&config, engines(&config, header.budget)?.engines, header.read_only);
+                let mut fresh = cold(&config, header)?;
                 fresh.begin(&record.keyframe).map_err(|e| format!("scan {}: {e}", record.cycle.number))?;
-                (replay, state) = (Some(fresh), State::Running);
+                replay = Some(fresh);
                 tally.keyframes += 1;
             }
             continue;
-        }
-        let Some(replay) = &mut replay else { continue };
-        let Some(difference) = replay.verify(&record) else {
+        };
+        let Some(difference) = running.verify(&record) else {
             tally.equal += 1;
             continue;
         };
         tally.differences += 1;
-        state = State::Waiting;
+        replay = None;
         if tally.differences <= SHOWN_MAX as u64 {
             shown += &told(&config, &record, &difference, scan.utc);
         }
@@ -110,6 +99,11 @@ pub(super) fn run(opened: &Opened) -> Result<(String, u8), String> {
         }
     };
     Ok((text, u8::from(!good)))
+}
+
+/// A replay as the program began: the run's instance, budget and way of writing.
+fn cold(config: &Config, header: &Header) -> Result<Replay, String> {
+    Ok(Replay::new(config, engines(config, header.budget)?.engines, header.read_only))
 }
 
 /// A difference in sentences.

@@ -1,5 +1,7 @@
 //! Why: since when something is as it is. Filled scan by scan, asked at the moment that is to be explained.
 
+use std::time::Duration;
+
 use flyball_config::{Config, ConnectionId, PredictionId, TagId};
 use flyball_core::condition::Reason;
 use flyball_core::image::LinkState;
@@ -32,7 +34,15 @@ pub(super) struct Since {
     in_control: Vec<Lasting<bool>>,
     /// Longest phase of the newest missed deadline, and when.
     pub(super) missed: Option<(i64, Missed)>,
-    before: Option<ScanRecord>,
+    before: Option<Before>,
+}
+
+/// What a missed deadline is explained by: it is judged in the scan after.
+struct Before {
+    missed: u64,
+    flushed: bool,
+    /// From the scheduled start to the end of the last phase.
+    took: Duration,
 }
 
 /// Where the time of a missed deadline went.
@@ -74,19 +84,23 @@ impl Since {
         }
         self.heartbeat.take(record.plc.heartbeat, utc);
         if let Some(before) = &self.before
-            && record.deadlines.missed > before.deadlines.missed
+            && record.deadlines.missed > before.missed
         {
-            let last = before.phase_ends.iter().max().copied().unwrap_or(before.cycle.now);
             let missed = if record.cycle.missed > 0 {
                 Missed::Skipped(record.cycle.missed)
             } else if !before.flushed {
-                Missed::Withheld(last.since(before.cycle.scheduled).as_secs_f64() * 1e3)
+                Missed::Withheld(before.took.as_secs_f64() * 1e3)
             } else {
                 Missed::Unanswered
             };
             self.missed = Some((utc, missed));
         }
-        self.before = Some(record.clone());
+        let last = record.phase_ends.iter().max().copied().unwrap_or(record.cycle.now);
+        self.before = Some(Before {
+            missed: record.deadlines.missed,
+            flushed: record.flushed,
+            took: last.since(record.cycle.scheduled),
+        });
     }
 
     pub(super) fn tag(&self, id: TagId) -> i64 {
