@@ -25,6 +25,8 @@ from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from asyncua.crypto.security_policies import SecurityPolicyBasic256Sha256
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from judge import Checks
+
 BASIC256SHA256 = SecurityPolicyBasic256Sha256.URI
 POLICY_NONE = "http://opcfoundation.org/UA/SecurityPolicy#None"
 UNECE = "http://www.opcfoundation.org/UA/units/un/cefact"
@@ -32,26 +34,6 @@ UNECE = "http://www.opcfoundation.org/UA/units/un/cefact"
 NULL_TIME_YEAR = 1601
 CLOCK_TOLERANCE = timedelta(seconds=5)
 TIMEOUT_S = 10
-
-
-class Checks:
-    """Counts and prints the outcome of each check."""
-
-    def __init__(self):
-        self.passed = 0
-        self.failed = 0
-
-    def check(self, name, good, detail=""):
-        """One check: `detail` says what was found."""
-        self.passed += bool(good)
-        self.failed += not good
-        print(f"{'ok  ' if good else 'FAIL'} {name}{': ' + str(detail) if detail != '' else ''}", flush=True)
-        return bool(good)
-
-    def summary(self):
-        """Prints the closing line and returns the exit code."""
-        print(f"{self.passed} passed, {self.failed} failed")
-        return 1 if self.failed else 0
 
 
 def arguments():

@@ -19,21 +19,9 @@ from mcap.exceptions import EndOfFile
 from mcap.reader import NonSeekingReader, make_reader
 from mcap_protobuf.decoder import DecoderFactory
 
+from judge import Checks
+
 TOPICS = {"/scan", "/events", "/replay"}
-
-
-class Checks:
-    """Counts and prints the outcome of each check."""
-
-    def __init__(self):
-        self.passed = 0
-        self.failed = 0
-
-    def check(self, name, good, detail=""):
-        """One check: `detail` says what was found."""
-        self.passed += bool(good)
-        self.failed += not good
-        print(f"{'ok  ' if good else 'FAIL'} {name}{': ' + str(detail) if detail != '' else ''}", flush=True)
 
 
 def arguments():
@@ -109,8 +97,7 @@ def main():
     checks = Checks()
     scans = whole(args, checks)
     cut_off(args, checks, scans)
-    print(f"{checks.passed} passed, {checks.failed} failed")
-    return 1 if checks.failed else 0
+    return checks.summary()
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import sys
 
 from blark.parse import parse_source_code
 
+from judge import Checks
 from st_machine import Machine, Refused
 
 BLOCKS = ("FB_ApcLink.st", "FB_ApcSp.st")
@@ -52,25 +53,6 @@ SYNTAX = [(0, "END_IF;\n\n(* 2.", "\n(* 2."), (0, "iCause := 5;", "iCause = 5;")
 TYPES = [(0, "uiBeats := 0;", "uiBeats := 0.0;"), (0, "uiHbOld := stApp.uiHb", "uiHbOld := stApp.iMode"), (0, "stApp.udiSig <>", "stApp.udiSign <>"),
          (0, "PT := tHealthy", "PT := uiBeats"), (1, "iReject := 3;", "iReject := 33333;"), (1, "(rRateUp > 0.0)", "(rRateUp > xMvEnable)"),
          (1, "rLo := rEngLo;", "rEngLo := rLo;")]
-
-
-class Checks:
-    """Counts and prints the outcome of each check."""
-
-    def __init__(self):
-        self.passed = self.failed = 0
-
-    def check(self, name, good, detail=""):
-        """One check: `detail` says what was found."""
-        self.passed += bool(good)
-        self.failed += not good
-        print(f"{'ok  ' if good else 'FAIL'} {name}{': ' + str(detail) if detail != '' else ''}", flush=True)
-        return bool(good)
-
-    def summary(self):
-        """Prints the closing line and returns the exit code."""
-        print(f"{self.passed} passed, {self.failed} failed")
-        return 1 if self.failed else 0
 
 
 def first_line(error):
